@@ -1,0 +1,1 @@
+//! The Presence Client node: Manager link, PublishBuffer and Publisher.

@@ -1,0 +1,1 @@
+//! Settings: config files, their checks and defaults.

@@ -1,0 +1,1 @@
+//! The Endpoint actor: transports of its shard, transactions, module table.

@@ -1,0 +1,1 @@
+//! The Manager node: hub, sessions and sources.

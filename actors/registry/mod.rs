@@ -1,0 +1,1 @@
+//! The Registry actor: a thin shell over `rollcall_core::registry`.

@@ -1,0 +1,1 @@
+//! Stores: `memory:` and `file:PATH` behind one trait.

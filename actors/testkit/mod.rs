@@ -1,0 +1,1 @@
+//! Test kit: virtual time, probe actors, memory network, scripted peers.

@@ -1,0 +1,1 @@
+//! Networks: real sockets and the memory network of simulations behind one type.

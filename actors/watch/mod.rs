@@ -1,0 +1,1 @@
+//! SIP clients for people and scripts: watch and publish.

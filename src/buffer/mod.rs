@@ -1,0 +1,1 @@
+//! The circular publish buffer of the Presence Client.

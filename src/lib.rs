@@ -1,0 +1,25 @@
+//! The pure core of Rollcall: values and state machines of a SIP presence system.
+//!
+//! Nothing here knows an actor, a socket, a clock or a source of randomness. Every machine takes the present time as an
+//! argument, pushes effects for somebody else to run, and answers one question: when does it want to be woken next? So
+//! every rule of the protocol can be tested as a value, and the same code runs over real sockets and in simulated time.
+//!
+//! Modules depend on each other in one direction:
+//! `time entropy` ← `sip` ← `exchange` ← `transaction dialog endpoint` ← `subscription publication` ← `registry`;
+//! `pidf` ← `presence` ← `registry`; `manager` sees `pidf` only; `buffer` and `publisher` make up the Presence Client,
+//! `watcher` is the other end of a subscription.
+
+pub mod buffer;
+pub mod dialog;
+pub mod endpoint;
+pub mod entropy;
+pub mod manager;
+pub mod pidf;
+pub mod presence;
+pub mod publication;
+pub mod publisher;
+pub mod registry;
+pub mod subscription;
+pub mod time;
+pub mod transaction;
+pub mod watcher;

@@ -1,0 +1,1 @@
+//! The Manager protocol: XML messages, session machines, merged state.

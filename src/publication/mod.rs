@@ -1,0 +1,1 @@
+//! PUBLISH: publications and their entity-tags (RFC 3903).

@@ -1,0 +1,1 @@
+//! The registry: presentities with their publications, subscriptions and bindings of one shard.

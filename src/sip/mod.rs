@@ -1,0 +1,31 @@
+//! SIP as it stands on the wire (RFC 3261, sections 7, 19, 20, 25): a lazy reader over shared bytes, and a writer.
+//!
+//! [`Message::parse`] finds the start line, the header lines and the body, and copies nothing; a header is looked into
+//! when somebody asks for it. What a message is answered with when it cannot be read is [`ParseError::status`].
+
+mod error;
+mod event;
+mod framing;
+mod head;
+mod header;
+mod message;
+mod method;
+mod name_addr;
+mod params;
+mod rsip;
+mod status;
+mod uri;
+mod via;
+
+pub use error::{HeaderError, ParseError};
+pub use event::{Event, SubscriptionState, SubscriptionStateValue};
+pub use framing::{Frame, Framer, FramingError};
+pub use head::{Head, write_request, write_response};
+pub use header::Name;
+pub use message::{CSeq, Message};
+pub use method::Method;
+pub use name_addr::NameAddr;
+pub use params::Params;
+pub use status::StatusCode;
+pub use uri::{Host, Scheme, Uri};
+pub use via::Via;

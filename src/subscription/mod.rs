@@ -1,0 +1,1 @@
+//! SUBSCRIBE and NOTIFY at the notifier (RFC 6665).

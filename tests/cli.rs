@@ -1,0 +1,1 @@
+//! The binary and its command line.

@@ -1,0 +1,1 @@
+//! The Presence Client against a scripted server.

@@ -1,0 +1,1 @@
+//! The conformance corpora, each case with the outcome of its manifest.

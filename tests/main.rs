@@ -1,0 +1,12 @@
+//! Black-box and interoperability tests: whole nodes, real sockets, real peers. One binary, a module a subject.
+
+mod cli;
+mod client;
+mod conformance;
+mod endpoint;
+mod manager;
+mod nodes;
+mod peers;
+mod server;
+mod simulate;
+mod wires;

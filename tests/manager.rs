@@ -1,0 +1,1 @@
+//! The Manager over real sockets.

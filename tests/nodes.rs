@@ -1,0 +1,1 @@
+//! Manager, Presence Client and Presence Server as three processes.

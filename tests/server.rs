@@ -1,0 +1,1 @@
+//! The Presence Server over real sockets.

@@ -1,0 +1,1 @@
+//! What real clients and servers put on the wire.

@@ -18,14 +18,19 @@ pub struct Clock {
 impl Clock {
     /// A clock set to the system's wall time.
     pub fn system() -> Self {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since_epoch = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         let millis = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
         Self::starting_at(Timestamp::from_millis(millis))
     }
 
     /// A clock that shows `start` now.
     pub fn starting_at(start: Timestamp) -> Self {
-        Self { start, born: Instant::now() }
+        Self {
+            start,
+            born: Instant::now(),
+        }
     }
 
     /// The present time.

@@ -29,7 +29,11 @@ impl Entropy {
     /// A number below `bound`; zero if `bound` is zero.
     pub fn below(&mut self, bound: u64) -> u64 {
         // The bias of a modulus over 64 bits is far below anything a timer or a simulation could show.
-        if bound == 0 { 0 } else { self.next_u64() % bound }
+        if bound == 0 {
+            0
+        } else {
+            self.next_u64() % bound
+        }
     }
 
     /// True with the given probability, from 0.0 to 1.0.

@@ -8,7 +8,9 @@ use std::time::Duration;
 ///
 /// One type serves timers and stored expiries alike. Nodes derive it from a monotonic clock that was set to wall time
 /// once at start, so that it never runs backwards; a simulation starts it wherever it likes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize,
+)]
 #[serde(transparent)]
 pub struct Timestamp(u64);
 
@@ -31,7 +33,11 @@ impl Timestamp {
     /// Whole seconds from `now` until here, rounded up, as an `Expires` value is told; zero if it has passed.
     pub const fn seconds_from(self, now: Self) -> u32 {
         let seconds = self.0.saturating_sub(now.0).div_ceil(1000);
-        if seconds > u32::MAX as u64 { u32::MAX } else { seconds as u32 }
+        if seconds > u32::MAX as u64 {
+            u32::MAX
+        } else {
+            seconds as u32
+        }
     }
 }
 

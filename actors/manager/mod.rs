@@ -1,1 +1,8 @@
-//! The Manager node: hub, sessions and sources.
+//! The Manager node: hub, sessions and sources; and the link by which a Presence Client finds its Manager.
+//!
+//! ```text
+//!  Source… ── FromSource ──> Manager (hub) <── ToModule ── Endpoint <── ManagerIncoming ── ManagerSession <── TCP
+//!                               └───────────────── ToSession ────────────────────────────────────^
+//! ```
+
+pub mod hub;

@@ -1,8 +1,12 @@
 //! Time as it is given to the core: points in time and timer tables.
 
+mod wheel;
+
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
+
+pub use wheel::{TimerKey, Wheel};
 
 /// A point in time: milliseconds since the Unix epoch.
 ///

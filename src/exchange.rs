@@ -19,7 +19,9 @@ use crate::sip::{Message, Method, StatusCode};
 pub type Shard = u8;
 
 /// Which transport a message goes over (RFC 3261, 18).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub enum Transport {
     /// One message a datagram, retransmitted by the transaction.
     Udp,
@@ -61,7 +63,17 @@ impl fmt::Display for Transport {
 
 /// A connection of a stream transport, unique within its node for the node's life; 0 stands for "no connection" (UDP).
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
 )]
 #[serde(transparent)]
 pub struct ConnectionId(pub u64);

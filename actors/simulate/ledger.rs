@@ -1,0 +1,437 @@
+//! The books of a simulated world: what was said, what was shown, and whether that is right.
+//!
+//! The ledger knows no actor and no network. The world writes down what it sees, and [`Ledger::verdict`] says which
+//! invariant was broken, where and when. Every state carries its version as a note (`v17`), so that what a watcher is
+//! shown can be traced to the moment somebody said it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use rollcall_core::time::Timestamp;
+
+/// A broken invariant, in words.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Violation {
+    /// Which invariant.
+    pub invariant: Invariant,
+    /// Milliseconds since the world began.
+    pub at: u64,
+    /// What was seen, and what should have been.
+    pub what: String,
+}
+
+/// What must hold in every world, however bad its network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Invariant {
+    /// Once the network has healed, each watcher's last NOTIFY shows what the Manager last said.
+    Convergence,
+    /// No state is shown that was never said.
+    NothingMadeUp,
+    /// CSeq of the NOTIFYs of a dialog grows with each of them (RFC 3261, 12.2.1.1).
+    CseqGrows,
+    /// No watcher is shown an older state after a newer one.
+    VersionsGrow,
+    /// No entity-tag is given twice (RFC 3903, 6).
+    EntityTagOnce,
+    /// Nothing is left after everything expired.
+    NothingLeft,
+    /// Every accepted Manager message ends in exactly one ACK or NAK.
+    OneAnswer,
+}
+
+impl Invariant {
+    /// All of them, in the order of the report.
+    pub const ALL: [Self; 7] = [
+        Self::Convergence,
+        Self::NothingMadeUp,
+        Self::CseqGrows,
+        Self::VersionsGrow,
+        Self::EntityTagOnce,
+        Self::NothingLeft,
+        Self::OneAnswer,
+    ];
+
+    /// As the report says it.
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::Convergence => "each watcher was shown what the Manager last said",
+            Self::NothingMadeUp => "no state was shown that was never said",
+            Self::CseqGrows => "CSeq grew with each NOTIFY of a dialog",
+            Self::VersionsGrow => "no watcher was shown an older state after a newer one",
+            Self::EntityTagOnce => "no entity-tag was given twice",
+            Self::NothingLeft => "nothing was left after everything expired",
+            Self::OneAnswer => "every accepted Manager message ended in exactly one ACK or NAK",
+        }
+    }
+}
+
+/// What one watcher was shown of one presentity.
+#[derive(Clone, Copy, Debug, Default)]
+struct Shown {
+    /// The newest version so far.
+    newest: u64,
+    /// The version last shown; `None` when it was shown that nothing is known.
+    last: Option<u64>,
+}
+
+/// Key of a dialog as the network shows it: Call-ID and the notifier's tag.
+type Dialog = (String, String);
+
+/// The books.
+#[derive(Debug)]
+pub struct Ledger {
+    began: Timestamp,
+    /// When each version of a presentity was said; the last is what must be shown in the end.
+    said: BTreeMap<String, BTreeMap<u64, Timestamp>>,
+    shown: BTreeMap<(u32, String), Shown>,
+    /// Highest CSeq of each dialog, with the branch that it left under.
+    cseqs: BTreeMap<Dialog, (u32, String)>,
+    /// Entity-tags with the request that each was given for: Call-ID and CSeq.
+    tags: BTreeMap<String, (String, u32)>,
+    /// Answers to each message a source sent: (source, run of the source's session, seq).
+    answers: BTreeMap<(u32, u64, u64), u32>,
+    latency: Histogram<u64>,
+    violations: Vec<Violation>,
+}
+
+impl Ledger {
+    /// Empty books of a world that begins now.
+    pub fn new(began: Timestamp) -> Self {
+        let latency =
+            Histogram::new_with_max(3_600_000, 3).expect("bounds that the histogram allows");
+        Self {
+            began,
+            said: BTreeMap::new(),
+            shown: BTreeMap::new(),
+            cseqs: BTreeMap::new(),
+            tags: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            latency,
+            violations: Vec::new(),
+        }
+    }
+
+    /// Somebody's state changed, and a source told the Manager.
+    pub fn said(&mut self, at: Timestamp, entity: &str, version: u64) {
+        self.said
+            .entry(entity.to_owned())
+            .or_default()
+            .insert(version, at);
+    }
+
+    /// A watcher was shown a version of a presentity, or (`None`) that nothing is known of it.
+    pub fn shown(&mut self, at: Timestamp, watcher: u32, entity: &str, version: Option<u64>) {
+        let said = version.map(|version| {
+            self.said
+                .get(entity)
+                .and_then(|versions| versions.get(&version))
+                .copied()
+        });
+        let shown = self.shown.entry((watcher, entity.to_owned())).or_default();
+        let (first, older) = match version {
+            Some(version) => (version > shown.newest, version < shown.newest),
+            None => (false, false),
+        };
+        let newest = shown.newest;
+        shown.last = version;
+        shown.newest = newest.max(version.unwrap_or(0));
+        match said {
+            Some(None) => self.violation(
+                Invariant::NothingMadeUp,
+                at,
+                format!(
+                    "watcher {watcher} was shown {entity} v{}, which nobody said",
+                    version.unwrap_or(0)
+                ),
+            ),
+            Some(Some(said)) if first => {
+                let millis = u64::try_from(at.since(said).as_millis()).unwrap_or(u64::MAX);
+                self.latency.saturating_record(millis);
+            }
+            Some(Some(_)) | None => {}
+        }
+        if older {
+            self.violation(
+                Invariant::VersionsGrow,
+                at,
+                format!(
+                    "watcher {watcher} was shown {entity} v{} after v{newest}",
+                    version.unwrap_or(0)
+                ),
+            );
+        }
+    }
+
+    /// A NOTIFY left the server. The same branch again is a retransmission.
+    pub fn notify_sent(
+        &mut self,
+        at: Timestamp,
+        call_id: &str,
+        tag: &str,
+        cseq: u32,
+        branch: &str,
+    ) {
+        let key = (call_id.to_owned(), tag.to_owned());
+        let last = self.cseqs.get(&key);
+        if last.is_some_and(|(_, last)| last == branch) {
+            return;
+        }
+        if let Some((highest, _)) = last
+            && cseq <= *highest
+        {
+            let what = format!("dialog {call_id} has NOTIFY {cseq} after {highest}");
+            self.violation(Invariant::CseqGrows, at, what);
+            return;
+        }
+        self.cseqs.insert(key, (cseq, branch.to_owned()));
+    }
+
+    /// The server gave an entity-tag in the answer to a PUBLISH. The same answer again is a retransmission.
+    pub fn entity_tag(&mut self, at: Timestamp, tag: &str, call_id: &str, cseq: u32) {
+        match self.tags.get(tag) {
+            Some((id, number)) if id == call_id && *number == cseq => {}
+            Some((id, number)) => {
+                let what = format!(
+                    "entity-tag {tag} of {id}/{number} was given again to {call_id}/{cseq}"
+                );
+                self.violation(Invariant::EntityTagOnce, at, what);
+            }
+            None => {
+                self.tags.insert(tag.to_owned(), (call_id.to_owned(), cseq));
+            }
+        }
+    }
+
+    /// A source's message went into a session with the Manager.
+    pub fn offered(&mut self, source: u32, run: u64, seq: u64) {
+        self.answers.entry((source, run, seq)).or_insert(0);
+    }
+
+    /// An ACK or NAK came back to the source.
+    pub fn answered(&mut self, at: Timestamp, source: u32, run: u64, seq: u64) {
+        let count = self.answers.entry((source, run, seq)).or_insert(0);
+        *count += 1;
+        if *count > 1 {
+            let what = format!("message {seq} of source {source} was answered {count} times");
+            self.violation(Invariant::OneAnswer, at, what);
+        }
+    }
+
+    /// The sessions of a source broke: what they had not answered is offered anew in the next one.
+    pub fn session_lost(&mut self, source: u32, run: u64) {
+        self.answers
+            .retain(|(of, session, _), count| *of != source || *session != run || *count > 0);
+    }
+
+    /// Messages that still wait for their answer.
+    pub fn unanswered(&self) -> usize {
+        self.answers.values().filter(|count| **count == 0).count()
+    }
+
+    /// Watchers that have not been shown the last word yet.
+    pub fn behind(&self) -> usize {
+        self.shown
+            .iter()
+            .filter(|((_, entity), shown)| shown.last != self.last_word(entity))
+            .count()
+    }
+
+    /// A watcher begins to watch: from now on it owes us the last word.
+    pub fn watches(&mut self, watcher: u32, entity: &str) {
+        self.shown.entry((watcher, entity.to_owned())).or_default();
+    }
+
+    fn last_word(&self, entity: &str) -> Option<u64> {
+        self.said
+            .get(entity)
+            .and_then(|versions| versions.last_key_value())
+            .map(|(version, _)| *version)
+    }
+
+    /// The network has healed and all had time to catch up: now everybody must know the last word.
+    pub fn settle(&mut self, at: Timestamp) {
+        let behind: Vec<String> = self
+            .shown
+            .iter()
+            .filter(|((_, entity), shown)| shown.last != self.last_word(entity))
+            .map(|((watcher, entity), shown)| {
+                let (shown, word) = (version(shown.last), version(self.last_word(entity)));
+                format!(
+                    "watcher {watcher} was last shown {entity} {shown}, the last word is {word}"
+                )
+            })
+            .collect();
+        for what in behind {
+            self.violation(Invariant::Convergence, at, what);
+        }
+        let open: Vec<_> = self
+            .answers
+            .iter()
+            .filter(|(_, count)| **count == 0)
+            .map(|(key, _)| *key)
+            .collect();
+        for (source, _, seq) in open {
+            let what = format!("message {seq} of source {source} was never answered");
+            self.violation(Invariant::OneAnswer, at, what);
+        }
+    }
+
+    /// Everybody is gone and everything has expired: this many rows are left at the server.
+    pub fn left_over(&mut self, at: Timestamp, kind: &str, rows: u64) {
+        if rows > 0 {
+            self.violation(
+                Invariant::NothingLeft,
+                at,
+                format!("{rows} {kind} are left"),
+            );
+        }
+    }
+
+    /// All that was broken, in order of time.
+    pub fn verdict(&self) -> &[Violation] {
+        &self.violations
+    }
+
+    /// From the Manager's event to the NOTIFY that shows it first to a watcher, in milliseconds.
+    pub fn latency(&self) -> &Histogram<u64> {
+        &self.latency
+    }
+
+    /// How many NOTIFYs changed what a watcher knows, and how long the slowest took.
+    pub fn slowest(&self) -> Duration {
+        Duration::from_millis(self.latency.max())
+    }
+
+    fn violation(&mut self, invariant: Invariant, at: Timestamp, what: String) {
+        let at = u64::try_from(at.since(self.began).as_millis()).unwrap_or(u64::MAX);
+        self.violations.push(Violation {
+            invariant,
+            at,
+            what,
+        });
+    }
+}
+
+fn version(version: Option<u64>) -> String {
+    version.map_or_else(|| "nothing".to_owned(), |version| format!("v{version}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOB: &str = "sip:bob@example.com";
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    fn ledger() -> Ledger {
+        let mut ledger = Ledger::new(at(0));
+        ledger.said(at(10), BOB, 1);
+        ledger.said(at(20), BOB, 2);
+        ledger
+    }
+
+    fn broken(ledger: &Ledger) -> Vec<Invariant> {
+        ledger
+            .verdict()
+            .iter()
+            .map(|violation| violation.invariant)
+            .collect()
+    }
+
+    #[test]
+    fn a_watcher_that_was_shown_the_last_word_is_right() {
+        let mut ledger = ledger();
+        ledger.shown(at(15), 1, BOB, Some(1));
+        ledger.shown(at(25), 1, BOB, Some(2));
+        ledger.settle(at(30));
+        assert_eq!(broken(&ledger), []);
+        assert_eq!(ledger.latency().len(), 2);
+        assert_eq!(ledger.slowest(), Duration::from_millis(5));
+    }
+
+    #[test]
+    fn a_watcher_behind_the_last_word_breaks_convergence() {
+        let mut ledger = ledger();
+        ledger.watches(2, BOB);
+        ledger.shown(at(15), 1, BOB, Some(1));
+        ledger.settle(at(30));
+        assert_eq!(
+            broken(&ledger),
+            [Invariant::Convergence, Invariant::Convergence]
+        );
+    }
+
+    #[test]
+    fn a_state_nobody_said_is_made_up() {
+        let mut ledger = ledger();
+        ledger.shown(at(25), 1, BOB, Some(3));
+        assert_eq!(broken(&ledger), [Invariant::NothingMadeUp]);
+    }
+
+    #[test]
+    fn an_older_state_after_a_newer_one_is_seen() {
+        let mut ledger = ledger();
+        ledger.shown(at(25), 1, BOB, Some(2));
+        ledger.shown(at(26), 1, BOB, Some(1));
+        assert_eq!(broken(&ledger), [Invariant::VersionsGrow]);
+    }
+
+    #[test]
+    fn a_cseq_used_again_is_seen_but_a_retransmission_is_none() {
+        let mut ledger = ledger();
+        ledger.notify_sent(at(1), "c", "t", 1, "a");
+        ledger.notify_sent(at(2), "c", "t", 1, "a");
+        ledger.notify_sent(at(3), "c", "t", 2, "b");
+        assert_eq!(broken(&ledger), []);
+        ledger.notify_sent(at(4), "c", "t", 2, "d");
+        assert_eq!(broken(&ledger), [Invariant::CseqGrows]);
+    }
+
+    #[test]
+    fn an_entity_tag_given_to_two_requests_is_seen() {
+        let mut ledger = ledger();
+        ledger.entity_tag(at(1), "x", "c", 1);
+        ledger.entity_tag(at(2), "x", "c", 1);
+        assert_eq!(broken(&ledger), []);
+        ledger.entity_tag(at(3), "x", "c", 2);
+        assert_eq!(broken(&ledger), [Invariant::EntityTagOnce]);
+    }
+
+    #[test]
+    fn each_message_of_a_source_is_answered_once() {
+        let mut ledger = ledger();
+        ledger.offered(1, 1, 1);
+        ledger.offered(1, 1, 2);
+        ledger.answered(at(5), 1, 1, 1);
+        assert_eq!(ledger.unanswered(), 1);
+        ledger.answered(at(6), 1, 1, 1);
+        ledger.settle(at(7));
+        assert_eq!(
+            broken(&ledger),
+            [Invariant::OneAnswer, Invariant::OneAnswer]
+        );
+    }
+
+    #[test]
+    fn what_a_broken_session_did_not_answer_is_forgiven() {
+        let mut ledger = ledger();
+        ledger.offered(1, 1, 1);
+        ledger.session_lost(1, 1);
+        ledger.settle(at(7));
+        assert_eq!(broken(&ledger), []);
+    }
+
+    #[test]
+    fn a_row_that_is_left_is_seen() {
+        let mut ledger = ledger();
+        ledger.left_over(at(9), "subscriptions", 0);
+        assert_eq!(broken(&ledger), []);
+        ledger.left_over(at(9), "publications", 3);
+        assert_eq!(broken(&ledger), [Invariant::NothingLeft]);
+    }
+}

@@ -1,0 +1,97 @@
+//! Kamailio as a presence server in memory mode, started for one test.
+
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::path::Path;
+
+use super::process::Process;
+
+/// A Kamailio of its own, in a folder of its own.
+pub struct Kamailio {
+    /// The process.
+    pub process: Process,
+    /// Where it listens, by UDP and TCP.
+    pub address: SocketAddr,
+    _folder: tempfile::TempDir,
+}
+
+impl Kamailio {
+    /// Starts it on a free port and waits until it answers.
+    pub fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let address = free_port();
+        let config = folder.path().join("kamailio.cfg");
+        std::fs::write(&config, configuration(address)).expect("a file");
+        let run = folder.path().join("run");
+        let text = |path: &Path| path.to_str().expect("a plain path").to_owned();
+        let process = Process::peer(
+            "kamailio",
+            "kamailio kamailio-presence-modules",
+            &["-f", &text(&config), "-DD", "-E", "-m", "32", "-M", "8", "-Y", &text(&run)],
+            Some(folder.path()),
+        );
+        let this = Self { process, address, _folder: folder };
+        this.wait_until_it_answers();
+        this
+    }
+
+    fn wait_until_it_answers(&self) {
+        let mut client = super::sip::Client::new(self.address);
+        let own = client.address();
+        for cseq in 1.. {
+            client.send(&format!(
+                "OPTIONS sip:127.0.0.1 SIP/2.0\nVia: SIP/2.0/UDP {own};branch=z9hG4bKup{cseq};rport\nMax-Forwards: 70\n\
+                 From: <sip:test@127.0.0.1>;tag=up\nTo: <sip:127.0.0.1>\nCall-ID: up-{own}\nCSeq: {cseq} OPTIONS\n\
+                 Content-Length: 0\n\n"
+            ));
+            if client.within(std::time::Duration::from_millis(200)).is_some() {
+                return;
+            }
+            assert!(cseq < 100, "kamailio does not answer; it said:\n{}", self.process.lines().join("\n"));
+        }
+    }
+}
+
+/// A port that is free for UDP and TCP right now.
+fn free_port() -> SocketAddr {
+    loop {
+        let udp = UdpSocket::bind(("127.0.0.1", 0)).expect("a free port");
+        let address = udp.local_addr().expect("a bound socket");
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+}
+
+/// A presence server that keeps everything in memory, with the modules of Debian's packages.
+fn configuration(address: SocketAddr) -> String {
+    let modules = ["kex", "corex", "tm", "sl", "rr", "maxfwd", "textops", "pv", "xlog", "presence", "presence_xml"];
+    let load: String = modules.iter().map(|module| format!("loadmodule \"{module}.so\"\n")).collect();
+    format!(
+        r#"#!KAMAILIO
+debug=1
+log_stderror=yes
+children=2
+tcp_children=1
+auto_aliases=no
+enable_tls=no
+listen=udp:{address}
+listen=tcp:{address}
+{load}
+modparam("presence", "publ_cache", 2)
+modparam("presence", "subs_db_mode", 0)
+modparam("presence", "server_address", "sip:{address}")
+modparam("presence", "min_expires", 1)
+modparam("presence_xml", "force_active", 1)
+request_route {{
+    if (is_method("PUBLISH|SUBSCRIBE")) {{
+        if (!t_newtran()) {{ sl_reply_error(); exit; }}
+        if (is_method("PUBLISH")) {{ handle_publish(); }} else {{ handle_subscribe(); }}
+        t_release();
+        exit;
+    }}
+    if (is_method("OPTIONS")) {{ sl_send_reply("200", "OK"); exit; }}
+    sl_send_reply("405", "Method Not Allowed");
+}}
+"#
+    )
+}

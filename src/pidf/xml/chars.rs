@@ -1,0 +1,115 @@
+//! Characters and names of XML 1.0, fifth edition (2.2, 2.3), and Namespaces in XML 1.0 (4).
+
+/// White space (production 3).
+pub const fn is_space(character: char) -> bool {
+    matches!(character, ' ' | '\t' | '\r' | '\n')
+}
+
+/// A character that may stand in a document (production 2).
+pub const fn is_char(character: char) -> bool {
+    matches!(character, '\t' | '\n' | '\r' | ' '..='\u{FFFD}' | '\u{10000}'..)
+}
+
+/// The position of the first character that may not stand in a document.
+pub fn find_forbidden(text: &str) -> Option<usize> {
+    text.bytes().enumerate().position(|(at, byte)| match byte {
+        b'\t' | b'\n' | b'\r' | 0x20..=0xEE | 0xF0.. => false,
+        // U+FFFE and U+FFFF are EF BF BE and EF BF BF.
+        0xEF => matches!(
+            text.as_bytes().get(at + 1..at + 3),
+            Some([0xBF, 0xBE | 0xBF])
+        ),
+        _ => true,
+    })
+}
+
+const fn is_name_start(character: char) -> bool {
+    matches!(character, 'A'..='Z' | 'a'..='z' | '_'
+        | '\u{C0}'..='\u{D6}' | '\u{D8}'..='\u{F6}' | '\u{F8}'..='\u{2FF}' | '\u{370}'..='\u{37D}'
+        | '\u{37F}'..='\u{1FFF}' | '\u{200C}'..='\u{200D}' | '\u{2070}'..='\u{218F}' | '\u{2C00}'..='\u{2FEF}'
+        | '\u{3001}'..='\u{D7FF}' | '\u{F900}'..='\u{FDCF}' | '\u{FDF0}'..='\u{FFFD}' | '\u{10000}'..='\u{EFFFF}')
+}
+
+const fn is_name_part(character: char) -> bool {
+    is_name_start(character)
+        || matches!(character, '-' | '.' | '0'..='9' | '\u{B7}' | '\u{300}'..='\u{36F}' | '\u{203F}'..='\u{2040}')
+}
+
+/// A name without a colon.
+pub fn is_ncname(name: &str) -> bool {
+    let mut characters = name.chars();
+    characters.next().is_some_and(is_name_start) && characters.all(is_name_part)
+}
+
+/// Splits `prefix:local`; the prefix is empty when there is none. `None` if it is no qualified name.
+pub fn split_qname(name: &str) -> Option<(&str, &str)> {
+    match memchr::memchr(b':', name.as_bytes()) {
+        None => is_ncname(name).then_some(("", name)),
+        Some(colon) => {
+            let (prefix, local) = (&name[..colon], &name[colon + 1..]);
+            (is_ncname(prefix) && is_ncname(local)).then_some((prefix, local))
+        }
+    }
+}
+
+/// The nearest name that may be an `xs:ID`: what may not stand in one becomes `_`.
+pub fn to_ncname(text: &str) -> String {
+    let mut name = String::with_capacity(text.len() + 1);
+    for character in text.chars() {
+        if name.is_empty() && !is_name_start(character) {
+            name.push('_');
+        }
+        if is_name_part(character) {
+            name.push(character);
+        } else if name != "_" {
+            name.push('_');
+        }
+    }
+    if name.is_empty() {
+        name.push('_');
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_split_at_one_colon() {
+        assert_eq!(split_qname("tuple"), Some(("", "tuple")));
+        assert_eq!(
+            split_qname("rpid:on-the-phone"),
+            Some(("rpid", "on-the-phone"))
+        );
+        assert_eq!(split_qname("é:ß"), Some(("é", "ß")));
+        for name in [
+            "", ":", "a:", ":a", "a:b:c", "1a", "a:1", "-a", "a b", "a/", "a=", "\u{B7}a",
+        ] {
+            assert_eq!(split_qname(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn forbidden_characters_are_found() {
+        assert_eq!(find_forbidden("a\tb\r\n\u{FFFD}\u{FEFF}\u{10FFFF}"), None);
+        assert_eq!(find_forbidden("ab\u{0}"), Some(2));
+        assert_eq!(find_forbidden("a\u{FFFF}"), Some(1));
+        assert_eq!(find_forbidden("é\u{FFFE}"), Some(2));
+        assert_eq!(find_forbidden("\u{1F}"), Some(0));
+    }
+
+    #[test]
+    fn any_text_gives_an_id() {
+        for (text, name) in [
+            ("432sd", "_432sd"),
+            ("urn:esn:1", "urn_esn_1"),
+            ("", "_"),
+            ("a b", "a_b"),
+            ("@", "_"),
+        ] {
+            assert_eq!(to_ncname(text), name);
+            assert!(is_ncname(name));
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! XML 1.0 with namespaces, as the network may bring it: a strict reader on top of quick-xml's events, and a writer.
+//!
+//! quick-xml leaves to its users what a SIP server must refuse: an unclosed or second root, text outside it, control
+//! characters, undeclared prefixes, attributes twice under two prefixes, a DOCTYPE. [`Scanner`] adds all of it, with
+//! limits, in one pass and in linear time.
+
+mod chars;
+mod scanner;
+mod scope;
+mod writer;
+
+pub use chars::{is_char, is_ncname, is_space, to_ncname};
+pub use scanner::Limits;
+pub use scope::{Declared, Known};
+pub use writer::{Writer, push_attribute};

@@ -1,0 +1,129 @@
+//! Namespace declarations in scope (Namespaces in XML 1.0, 3 and 6).
+
+use std::borrow::Cow;
+
+use crate::pidf::{DATA_MODEL_NS, PIDF_DIFF_NS, PIDF_NS, RPID_NS};
+
+const XML_NS: &str = "http://www.w3.org/XML/1998/namespace";
+const XMLNS_NS: &str = "http://www.w3.org/2000/xmlns/";
+
+/// Namespaces that the program has a use for, so that they are compared once, where they are declared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Known {
+    /// No namespace.
+    None,
+    /// PIDF (RFC 3863).
+    Pidf,
+    /// Data model (RFC 4479).
+    DataModel,
+    /// RPID (RFC 4480).
+    Rpid,
+    /// Partial PIDF (RFC 5262).
+    PidfDiff,
+    /// `xml:lang` and its kin.
+    Xml,
+    /// Any other.
+    Other,
+}
+
+impl Known {
+    /// Which of them a namespace name is.
+    pub fn of(uri: &str) -> Self {
+        match uri {
+            "" => Self::None,
+            PIDF_NS => Self::Pidf,
+            DATA_MODEL_NS => Self::DataModel,
+            RPID_NS => Self::Rpid,
+            PIDF_DIFF_NS => Self::PidfDiff,
+            XML_NS => Self::Xml,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// One declaration.
+#[derive(Clone, Debug)]
+pub struct Declared<'a> {
+    /// The prefix; empty for the default namespace.
+    pub prefix: &'a str,
+    /// The namespace name; empty where the default is taken back.
+    pub uri: Cow<'a, str>,
+    /// Which one it is.
+    pub known: Known,
+    /// How deep the element with the declaration lies: 1 is the root, 0 what holds without declaration.
+    pub depth: usize,
+    /// Counts all declarations of the document, so that one can be told from another of the same prefix.
+    pub number: usize,
+}
+
+/// All that is in scope, the innermost last.
+#[derive(Debug)]
+pub(super) struct Scope<'a> {
+    stack: Vec<Declared<'a>>,
+    count: usize,
+}
+
+impl<'a> Scope<'a> {
+    pub fn new() -> Self {
+        let implied = |prefix, uri: &'static str, number| Declared {
+            prefix,
+            uri: Cow::Borrowed(uri),
+            known: Known::of(uri),
+            depth: 0,
+            number,
+        };
+        Self {
+            stack: vec![implied("", "", 0), implied("xml", XML_NS, 1)],
+            count: 2,
+        }
+    }
+
+    /// Number of declarations in scope, the two implied ones not counted.
+    pub fn len(&self) -> usize {
+        self.stack.len() - 2
+    }
+
+    /// Adds a declaration; false if the recommendation forbids it.
+    pub fn declare(&mut self, prefix: &'a str, uri: Cow<'a, str>, depth: usize) -> bool {
+        let known = Known::of(&uri);
+        let allowed = match prefix {
+            "xmlns" => false,
+            "xml" => known == Known::Xml,
+            "" => known != Known::Xml && uri != XMLNS_NS,
+            _ => !matches!(known, Known::Xml | Known::None) && uri != XMLNS_NS,
+        };
+        if allowed {
+            self.stack.push(Declared {
+                prefix,
+                uri,
+                known,
+                depth,
+                number: self.count,
+            });
+            self.count += 1;
+        }
+        allowed
+    }
+
+    /// Drops the declarations of an element at `depth` that has ended.
+    pub fn leave(&mut self, depth: usize) {
+        while self
+            .stack
+            .last()
+            .is_some_and(|declared| declared.depth >= depth)
+        {
+            self.stack.pop();
+        }
+    }
+
+    /// The index of the declaration that holds for a prefix.
+    pub fn find(&self, prefix: &str) -> Option<usize> {
+        self.stack
+            .iter()
+            .rposition(|declared| declared.prefix == prefix)
+    }
+
+    pub fn get(&self, index: usize) -> &Declared<'a> {
+        &self.stack[index]
+    }
+}

@@ -51,7 +51,10 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { capacity: 1024, overflow: Overflow::Block }
+        Self {
+            capacity: 1024,
+            overflow: Overflow::Block,
+        }
     }
 }
 
@@ -160,7 +163,10 @@ impl Buffer {
     /// An empty buffer.
     pub fn new(settings: Settings) -> Self {
         Self {
-            settings: Settings { capacity: settings.capacity.max(1), ..settings },
+            settings: Settings {
+                capacity: settings.capacity.max(1),
+                ..settings
+            },
             slots: BTreeMap::new(),
             by_aor: FxHashMap::default(),
             ready: BTreeSet::new(),
@@ -212,8 +218,19 @@ impl Buffer {
             return;
         }
         let id = self.fresh();
-        let waiting = Waiting { presence: Arc::new(presence), seqs: Seqs::of(self.run_number, seq) };
-        self.slots.insert(id, Slot { aor: aor.clone(), taken: None, waiting: Some(waiting), held: None });
+        let waiting = Waiting {
+            presence: Arc::new(presence),
+            seqs: Seqs::of(self.run_number, seq),
+        };
+        self.slots.insert(
+            id,
+            Slot {
+                aor: aor.clone(),
+                taken: None,
+                waiting: Some(waiting),
+                held: None,
+            },
+        );
         self.by_aor.insert(aor, id);
         self.ready.insert(id);
         self.counters.high_water = self.counters.high_water.max(self.slots.len() as u64);
@@ -222,7 +239,9 @@ impl Buffer {
     /// A newer state for a presentity that has a slot.
     fn replace(&mut self, id: EntryId, presence: Presence, out: &mut Vec<Effect>) {
         let run = self.run_number;
-        let Some(slot) = self.slots.get_mut(&id) else { return };
+        let Some(slot) = self.slots.get_mut(&id) else {
+            return;
+        };
         if let Some(seq) = presence.seq
             && slot.has(run, seq)
         {
@@ -242,7 +261,12 @@ impl Buffer {
                     self.settle(of_run, seq, &refusal(0, "superseded by newer states"), out);
                 }
             }
-            None => slot.waiting = Some(Waiting { presence, seqs: Seqs::of(run, seq) }),
+            None => {
+                slot.waiting = Some(Waiting {
+                    presence,
+                    seqs: Seqs::of(run, seq),
+                })
+            }
         }
     }
 
@@ -250,11 +274,24 @@ impl Buffer {
     pub fn take(&mut self, now: Timestamp, room: usize, entries: &mut Vec<Entry>) {
         self.release(now);
         for _ in 0..room {
-            let Some(id) = self.ready.pop_first() else { return };
-            let Some(slot) = self.slots.get_mut(&id) else { continue };
-            let Some(waiting) = slot.waiting.take() else { continue };
-            entries.push(Entry { id, aor: slot.aor.clone(), presence: Arc::clone(&waiting.presence) });
-            slot.taken = Some(Taken { presence: waiting.presence, seqs: waiting.seqs });
+            let Some(id) = self.ready.pop_first() else {
+                return;
+            };
+            let Some(slot) = self.slots.get_mut(&id) else {
+                continue;
+            };
+            let Some(waiting) = slot.waiting.take() else {
+                continue;
+            };
+            entries.push(Entry {
+                id,
+                aor: slot.aor.clone(),
+                presence: Arc::clone(&waiting.presence),
+            });
+            slot.taken = Some(Taken {
+                presence: waiting.presence,
+                seqs: waiting.seqs,
+            });
             self.in_flight += 1;
             self.counters.taken += 1;
         }
@@ -262,8 +299,12 @@ impl Buffer {
 
     /// The publisher says how the publication of an entry ended. An entry that is not with it is ignored.
     pub fn done(&mut self, id: EntryId, outcome: Outcome, out: &mut Vec<Effect>) {
-        let Some(taken) = self.slots.get_mut(&id).and_then(|slot| slot.taken.take()) else { return };
-        let Some(mut slot) = self.slots.remove(&id) else { return };
+        let Some(taken) = self.slots.get_mut(&id).and_then(|slot| slot.taken.take()) else {
+            return;
+        };
+        let Some(mut slot) = self.slots.remove(&id) else {
+            return;
+        };
         self.in_flight -= 1;
         match outcome {
             Outcome::Published { .. } | Outcome::Refused { .. } => {
@@ -283,7 +324,10 @@ impl Buffer {
             Outcome::Deferred { until } => {
                 self.counters.deferred += 1;
                 slot.waiting = Some(match slot.waiting.take() {
-                    None => Waiting { presence: taken.presence, seqs: taken.seqs },
+                    None => Waiting {
+                        presence: taken.presence,
+                        seqs: taken.seqs,
+                    },
                     Some(newer) => {
                         self.counters.coalesced += 1;
                         let mut seqs = taken.seqs;
@@ -294,7 +338,10 @@ impl Buffer {
                                 self.settle(run, seq, &why, out);
                             }
                         }
-                        Waiting { presence: newer.presence, seqs }
+                        Waiting {
+                            presence: newer.presence,
+                            seqs,
+                        }
                     }
                 });
                 slot.held = Some(until);
@@ -382,10 +429,17 @@ impl Buffer {
         if self.settings.overflow == Overflow::Block {
             return false;
         }
-        let Some(id) = self.slots.iter().find(|(_, slot)| slot.taken.is_none()).map(|(id, _)| *id) else {
+        let Some(id) = self
+            .slots
+            .iter()
+            .find(|(_, slot)| slot.taken.is_none())
+            .map(|(id, _)| *id)
+        else {
             return false;
         };
-        let Some(slot) = self.slots.remove(&id) else { return false };
+        let Some(slot) = self.slots.remove(&id) else {
+            return false;
+        };
         self.ready.remove(&id);
         if let Some(until) = slot.held {
             self.held.remove(&(until, id));
@@ -393,7 +447,11 @@ impl Buffer {
         self.by_aor.remove(&slot.aor);
         self.counters.overwritten += 1;
         let why = refusal(0, "overwritten in a full publish buffer");
-        for (run, seq) in slot.waiting.into_iter().flat_map(|waiting| waiting.seqs.into_iter()) {
+        for (run, seq) in slot
+            .waiting
+            .into_iter()
+            .flat_map(|waiting| waiting.seqs.into_iter())
+        {
             self.settle(run, seq, &why, out);
         }
         true
@@ -408,11 +466,18 @@ impl Buffer {
         match outcome {
             Outcome::Published { etag } => {
                 self.counters.acked += 1;
-                out.push(Effect::Ack(Ack { seq, etag: etag.clone() }));
+                out.push(Effect::Ack(Ack {
+                    seq,
+                    etag: etag.clone(),
+                }));
             }
             Outcome::Refused { code, reason } => {
                 self.counters.naked += 1;
-                out.push(Effect::Nak(Nak { seq, code: *code, reason: reason.clone() }));
+                out.push(Effect::Nak(Nak {
+                    seq,
+                    code: *code,
+                    reason: reason.clone(),
+                }));
             }
             Outcome::Deferred { .. } => {}
         }
@@ -436,7 +501,10 @@ impl Buffer {
 }
 
 fn refusal(code: u16, reason: &str) -> Outcome {
-    Outcome::Refused { code, reason: reason.to_owned() }
+    Outcome::Refused {
+        code,
+        reason: reason.to_owned(),
+    }
 }
 
 /// The canonical form of a presentity's URI; `None` for what cannot be published by SIP.

@@ -25,8 +25,15 @@ pub(super) struct Slot {
 impl Slot {
     /// Whether this sequence number is here already.
     pub fn has(&self, run: u32, seq: u64) -> bool {
-        let taken = self.taken.as_ref().is_some_and(|taken| taken.seqs.has(run, seq));
-        taken || self.waiting.as_ref().is_some_and(|waiting| waiting.seqs.has(run, seq))
+        let taken = self
+            .taken
+            .as_ref()
+            .is_some_and(|taken| taken.seqs.has(run, seq));
+        taken
+            || self
+                .waiting
+                .as_ref()
+                .is_some_and(|waiting| waiting.seqs.has(run, seq))
     }
 }
 
@@ -57,7 +64,11 @@ impl Seqs {
     /// Adds one; what falls out at the old end when there are too many is returned.
     pub fn push(&mut self, run: u32, seq: Option<u64>) -> Option<(u32, u64)> {
         let seq = seq?;
-        let surplus = if self.0.len() >= MOST_SEQS { self.0.pop_front() } else { None };
+        let surplus = if self.0.len() >= MOST_SEQS {
+            self.0.pop_front()
+        } else {
+            None
+        };
         self.0.push_back((run, seq));
         surplus
     }

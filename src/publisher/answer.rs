@@ -7,7 +7,10 @@ use crate::sip::{Message, Name};
 #[derive(Debug, PartialEq)]
 pub(super) enum Verdict {
     /// 2xx.
-    Accepted { etag: Option<String>, expires: Option<u32> },
+    Accepted {
+        etag: Option<String>,
+        expires: Option<u32>,
+    },
     /// 412: the server does not know the entity-tag.
     UnknownTag,
     /// 423: `Expires` was too short.
@@ -15,7 +18,12 @@ pub(super) enum Verdict {
     /// 401, 407: we have no credentials.
     Unauthorised { code: u16 },
     /// Not now. `code` is 0 if nothing was answered.
-    NotNow { code: u16, reason: String, after: Option<u32>, lost: Lost },
+    NotNow {
+        code: u16,
+        reason: String,
+        after: Option<u32>,
+        lost: Lost,
+    },
     /// Never.
     Refused { code: u16, reason: String },
 }
@@ -40,9 +48,12 @@ pub(super) fn read(result: OutcomeResult) -> Verdict {
             after: None,
             lost: Lost::Timeout,
         },
-        OutcomeResult::TransportError(reason) => {
-            Verdict::NotNow { code: 0, reason, after: None, lost: Lost::Transport }
-        }
+        OutcomeResult::TransportError(reason) => Verdict::NotNow {
+            code: 0,
+            reason,
+            after: None,
+            lost: Lost::Transport,
+        },
     }
 }
 
@@ -51,20 +62,31 @@ fn response(message: &Message) -> Verdict {
     let reason = || message.reason().to_owned();
     match code {
         200..=299 => Verdict::Accepted {
-            etag: message.text(Name::SipEtag).map(|tag| tag.into_owned()).filter(|tag| !tag.is_empty()),
+            etag: message
+                .text(Name::SipEtag)
+                .map(|tag| tag.into_owned())
+                .filter(|tag| !tag.is_empty()),
             expires: message.expires().ok().flatten(),
         },
         412 => Verdict::UnknownTag,
-        423 => Verdict::TooBrief { min: message.min_expires().ok().flatten() },
+        423 => Verdict::TooBrief {
+            min: message.min_expires().ok().flatten(),
+        },
         401 | 407 => Verdict::Unauthorised { code },
         // 501, 505 and 513 will be the same tomorrow; the other failures of a server pass.
-        501 | 505 | 513 => Verdict::Refused { code, reason: reason() },
+        501 | 505 | 513 => Verdict::Refused {
+            code,
+            reason: reason(),
+        },
         408 | 429 | 480 | 486 | 491 | 500..=599 | 600 => Verdict::NotNow {
             code,
             reason: reason(),
             after: message.retry_after().ok().flatten(),
             lost: Lost::No,
         },
-        _ => Verdict::Refused { code, reason: reason() },
+        _ => Verdict::Refused {
+            code,
+            reason: reason(),
+        },
     }
 }

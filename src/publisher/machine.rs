@@ -35,14 +35,22 @@ pub(super) struct Held {
 #[derive(Debug)]
 pub(super) enum State {
     /// A PUBLISH is on its way; `next` is what came meanwhile.
-    Flying { step: Step, conditional: bool, next: Option<Step> },
+    Flying {
+        step: Step,
+        conditional: bool,
+        next: Option<Step>,
+    },
     /// To be sent when the window has room.
     Queued { step: Step },
     /// All is said; to be refreshed.
     Published { refresh_at: Timestamp },
     /// The last attempt failed, and no entry of the buffer stands behind it: tried again by ourselves. `slow` if a newer
     /// state need not wait for that.
-    Waiting { at: Timestamp, step: Step, slow: bool },
+    Waiting {
+        at: Timestamp,
+        step: Step,
+        slow: bool,
+    },
     /// The server still has something that is not to be kept alive.
     Lapsing { at: Timestamp },
     /// The server has nothing; only the count of failures is kept for a while.
@@ -93,7 +101,9 @@ impl Machine {
             tag: None,
             body: None,
             // Never seen: whoever makes a machine begins a step or lets it rest.
-            state: State::Resting { at: Timestamp::from_millis(0) },
+            state: State::Resting {
+                at: Timestamp::from_millis(0),
+            },
             failures: 0,
         }
     }

@@ -16,6 +16,7 @@
 //! ```
 
 mod answer;
+mod document;
 mod machine;
 mod request;
 mod settle;
@@ -32,7 +33,6 @@ use slab::Slab;
 use crate::buffer::{Entry, EntryId, Outcome};
 use crate::entropy::Entropy;
 use crate::exchange::{self, Outgoing, Token};
-use crate::manager;
 use crate::time::Timestamp;
 use machine::{Machine, State, Step};
 
@@ -173,7 +173,10 @@ impl Publisher {
     pub fn new(settings: Settings, entropy: Entropy) -> Self {
         Self {
             expires: settings.expires.max(1),
-            settings: Settings { window: settings.window.max(1), ..settings },
+            settings: Settings {
+                window: settings.window.max(1),
+                ..settings
+            },
             entropy,
             phase: Phase::Running,
             machines: Slab::new(),
@@ -196,7 +199,11 @@ impl Publisher {
             }
             let at = tag.expires_at;
             let key = self.insert(tag.aor);
-            self.machines[key].tag = Some(machine::Held { etag: tag.etag, expires_at: at, refresh_at: at });
+            self.machines[key].tag = Some(machine::Held {
+                etag: tag.etag,
+                expires_at: at,
+                refresh_at: at,
+            });
             self.rest(key, State::Lapsing { at });
         }
     }
@@ -204,7 +211,10 @@ impl Publisher {
     /// How many entries [`Publisher::offer`] may be given now.
     pub fn room(&self) -> usize {
         match self.phase {
-            Phase::Running => self.settings.window.saturating_sub(self.flights.len() + self.queue.len()),
+            Phase::Running => self
+                .settings
+                .window
+                .saturating_sub(self.flights.len() + self.queue.len()),
             Phase::Closing { .. } | Phase::Closed => 0,
         }
     }
@@ -216,10 +226,15 @@ impl Publisher {
             return;
         }
         let step = if entry.presence.withdrawn {
-            Step::Remove { entry: Some(entry.id) }
+            Step::Remove {
+                entry: Some(entry.id),
+            }
         } else {
-            let body = manager::to_pidf(&entry.presence, now);
-            Step::Publish { entry: Some(entry.id), body }
+            let body = document::of(&entry.presence, now);
+            Step::Publish {
+                entry: Some(entry.id),
+                body,
+            }
         };
         let key = match self.by_aor.get(&entry.aor) {
             Some(&key) => key,
@@ -238,10 +253,15 @@ impl Publisher {
                     out.push(Effect::Done(older, Outcome::Deferred { until: now }));
                 }
             }
-            State::Waiting { at, slow: false, .. } if *at > now => {
+            State::Waiting {
+                at, slow: false, ..
+            } if *at > now => {
                 out.push(Effect::Done(entry.id, Outcome::Deferred { until: *at }));
             }
-            State::Waiting { .. } | State::Published { .. } | State::Lapsing { .. } | State::Resting { .. } => {
+            State::Waiting { .. }
+            | State::Published { .. }
+            | State::Lapsing { .. }
+            | State::Resting { .. } => {
                 self.begin(now, key, step, out);
             }
         }
@@ -249,11 +269,29 @@ impl Publisher {
 
     /// How a request of ours ended.
     pub fn outcome(&mut self, now: Timestamp, outcome: exchange::Outcome, out: &mut Vec<Effect>) {
-        let Some(key) = self.flights.remove(&outcome.token) else { return };
+        let Some(key) = self.flights.remove(&outcome.token) else {
+            return;
+        };
         let state = std::mem::replace(&mut self.machines[key].state, State::Resting { at: now });
-        if let State::Flying { step, conditional, next, .. } = state {
+        if let State::Flying {
+            step,
+            conditional,
+            next,
+            ..
+        } = state
+        {
             let verdict = answer::read(outcome.result);
-            self.settle(now, key, settle::Flight { step, conditional, next }, verdict, out);
+            self.settle(
+                now,
+                key,
+                settle::Flight {
+                    step,
+                    conditional,
+                    next,
+                },
+                verdict,
+                out,
+            );
         }
         self.pump(now, out);
         self.drained(out);
@@ -308,7 +346,9 @@ impl Publisher {
             self.drained(out);
             return;
         };
-        self.phase = Phase::Closing { deadline: now + limit };
+        self.phase = Phase::Closing {
+            deadline: now + limit,
+        };
         self.queue.clear();
         let keys: Vec<Key> = self.machines.iter().map(|(key, _)| key).collect();
         for key in keys {
@@ -324,7 +364,10 @@ impl Publisher {
                     }
                     self.begin(now, key, Step::Remove { entry: None }, out);
                 }
-                State::Published { .. } | State::Waiting { .. } | State::Lapsing { .. } | State::Resting { .. } => {
+                State::Published { .. }
+                | State::Waiting { .. }
+                | State::Lapsing { .. }
+                | State::Resting { .. } => {
                     self.begin(now, key, Step::Remove { entry: None }, out);
                 }
             }
@@ -349,7 +392,10 @@ impl Publisher {
 
     /// Presentities that the server has a publication of ours for.
     pub fn published(&self) -> usize {
-        self.machines.iter().filter(|(_, machine)| machine.tag.is_some()).count()
+        self.machines
+            .iter()
+            .filter(|(_, machine)| machine.tag.is_some())
+            .count()
     }
 
     /// What was counted.
@@ -380,7 +426,9 @@ impl Publisher {
         while self.flights.len() < self.settings.window
             && let Some(key) = self.queue.pop_front()
         {
-            let Some(machine) = self.machines.get_mut(key) else { continue };
+            let Some(machine) = self.machines.get_mut(key) else {
+                continue;
+            };
             match std::mem::replace(&mut machine.state, State::Resting { at: now }) {
                 State::Queued { step } => self.send(now, key, step, out),
                 other => machine.state = other,
@@ -390,12 +438,19 @@ impl Publisher {
 
     fn send(&mut self, now: Timestamp, key: Key, step: Step, out: &mut Vec<Effect>) {
         let machine = &mut self.machines[key];
-        if machine.tag.as_ref().is_some_and(|tag| tag.expires_at <= now) {
+        if machine
+            .tag
+            .as_ref()
+            .is_some_and(|tag| tag.expires_at <= now)
+        {
             machine.tag = None;
         }
         let step = match (step, &machine.tag, &machine.body) {
             // It lapsed before it could be refreshed: publish it anew, with the whole state.
-            (Step::Refresh, None, Some(body)) => Step::Publish { entry: None, body: body.clone() },
+            (Step::Refresh, None, Some(body)) => Step::Publish {
+                entry: None,
+                body: body.clone(),
+            },
             (Step::Refresh, None, None) => return self.end(key),
             (Step::Remove { entry }, None, _) => return self.removed(key, entry, out),
             (step, _, _) => step,
@@ -414,8 +469,18 @@ impl Publisher {
             (Step::Refresh, _) => self.counters.refresh += 1,
             (Step::Remove { .. }, _) => self.counters.remove += 1,
         }
-        let request = request::publish(machine, token, expires, body, self.settings.server.as_deref());
-        machine.state = State::Flying { step, conditional, next: None };
+        let request = request::publish(
+            machine,
+            token,
+            expires,
+            body,
+            self.settings.server.as_deref(),
+        );
+        machine.state = State::Flying {
+            step,
+            conditional,
+            next: None,
+        };
         self.flights.insert(token, key);
         out.push(Effect::Send(request));
     }

@@ -18,7 +18,11 @@ pub(super) fn publish(
     server: Option<&str>,
 ) -> Outgoing {
     // Below 2^31, and back to 1 rather than over it (RFC 3261, 8.1.1.5); each PUBLISH stands for itself, so that is harmless.
-    machine.cseq = if machine.cseq >= 0x7fff_fffe { 1 } else { machine.cseq + 1 };
+    machine.cseq = if machine.cseq >= 0x7fff_fffe {
+        1
+    } else {
+        machine.cseq + 1
+    };
     let aor = &machine.aor;
     let mut head = Head::with_capacity(256);
     head.line(Name::From, format_args!("<{aor}>;tag={}", machine.from_tag));

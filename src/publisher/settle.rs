@@ -37,7 +37,9 @@ impl Publisher {
     ) {
         self.reachable(&verdict, out);
         match verdict {
-            Verdict::Accepted { etag, expires } => self.accepted(now, key, flight, etag, expires, out),
+            Verdict::Accepted { etag, expires } => {
+                self.accepted(now, key, flight, etag, expires, out)
+            }
             Verdict::UnknownTag => self.unknown_tag(now, key, flight, out),
             Verdict::TooBrief { min } => self.too_brief(now, key, flight, min, out),
             Verdict::Unauthorised { code } => {
@@ -45,13 +47,28 @@ impl Publisher {
                 let reason = "the presence server asks for credentials, and none are configured";
                 self.refused(now, key, flight, code, reason, true, out);
             }
-            Verdict::NotNow { code, reason, after, lost } => {
+            Verdict::NotNow {
+                code,
+                reason,
+                after,
+                lost,
+            } => {
                 match lost {
                     Lost::No => self.counters.not_now += 1,
                     Lost::Timeout => self.counters.timeouts += 1,
                     Lost::Transport => self.counters.transport_errors += 1,
                 }
-                self.not_now(now, key, flight, Failure { code, reason, after }, out);
+                self.not_now(
+                    now,
+                    key,
+                    flight,
+                    Failure {
+                        code,
+                        reason,
+                        after,
+                    },
+                    out,
+                );
             }
             Verdict::Refused { code, reason } => {
                 self.counters.refused += 1;
@@ -63,7 +80,10 @@ impl Publisher {
     /// Notes whether the server is there, and says so when it is back.
     fn reachable(&mut self, verdict: &Verdict, out: &mut Vec<Effect>) {
         match verdict {
-            Verdict::NotNow { lost: Lost::Timeout | Lost::Transport, .. } => self.unreachable = true,
+            Verdict::NotNow {
+                lost: Lost::Timeout | Lost::Transport,
+                ..
+            } => self.unreachable = true,
             // "Not now" is an answer, but no reason for everybody else to try at once.
             Verdict::NotNow { lost: Lost::No, .. } => {}
             Verdict::Accepted { .. }
@@ -105,20 +125,41 @@ impl Publisher {
         // A refresh that is answered without a tag leaves the old one; a state without one must be published in whole
         // again before it lapses (and `Held` knows the tag only if there is one).
         let etag = etag.or_else(|| machine.tag.take().map(|held| held.etag));
-        machine.tag = etag.clone().map(|etag| Held { etag, expires_at, refresh_at });
+        machine.tag = etag.clone().map(|etag| Held {
+            etag,
+            expires_at,
+            refresh_at,
+        });
         if let Some(entry) = entry {
-            out.push(Effect::Done(entry, Outcome::Published { etag: etag.clone() }));
+            out.push(Effect::Done(
+                entry,
+                Outcome::Published { etag: etag.clone() },
+            ));
         }
         if granted.is_zero() {
             // Accepted and dropped at once: a server that will not keep it is asked again, ever more seldom.
             machine.tag = None;
             out.push(Effect::Forget(machine.aor.clone()));
-            let flight = Flight { step: Step::Refresh, conditional: false, next };
-            return self.not_now(now, key, flight, failure(0, "the server keeps nothing"), out);
+            let flight = Flight {
+                step: Step::Refresh,
+                conditional: false,
+                next,
+            };
+            return self.not_now(
+                now,
+                key,
+                flight,
+                failure(0, "the server keeps nothing"),
+                out,
+            );
         }
         machine.failures = 0;
         if let Some(etag) = etag {
-            out.push(Effect::Remember(Tag { aor: machine.aor.clone(), etag, expires_at }));
+            out.push(Effect::Remember(Tag {
+                aor: machine.aor.clone(),
+                etag,
+                expires_at,
+            }));
         }
         match (next, self.phase) {
             (Some(next), _) => self.begin(now, key, next, out),
@@ -160,7 +201,13 @@ impl Publisher {
         self.counters.unknown_tag += 1;
         self.machines[key].tag = None;
         if !flight.conditional {
-            return self.not_now(now, key, flight, failure(412, "the server knows no such entity-tag"), out);
+            return self.not_now(
+                now,
+                key,
+                flight,
+                failure(412, "the server knows no such entity-tag"),
+                out,
+            );
         }
         let Flight { step, next, .. } = flight;
         if let Step::Remove { entry } = step {
@@ -179,21 +226,43 @@ impl Publisher {
     }
 
     /// 423: ask for as long as the server wants, at once; if that is no news, later.
-    fn too_brief(&mut self, now: Timestamp, key: Key, flight: Flight, min: Option<u32>, out: &mut Vec<Effect>) {
+    fn too_brief(
+        &mut self,
+        now: Timestamp,
+        key: Key,
+        flight: Flight,
+        min: Option<u32>,
+        out: &mut Vec<Effect>,
+    ) {
         self.counters.too_brief += 1;
         match (min, &flight.step, self.phase) {
-            (Some(min), Step::Publish { .. } | Step::Refresh, Phase::Running) if min > self.expires => {
+            (Some(min), Step::Publish { .. } | Step::Refresh, Phase::Running)
+                if min > self.expires =>
+            {
                 self.expires = min;
                 let step = newer(now, flight.step, flight.next, out);
                 self.begin(now, key, step, out);
             }
-            _ => self.not_now(now, key, flight, failure(423, "the interval is too brief"), out),
+            _ => self.not_now(
+                now,
+                key,
+                flight,
+                failure(423, "the interval is too brief"),
+                out,
+            ),
         }
     }
 
     /// A failure that passes: an entry goes back into the buffer, where a newer state can replace it; what no entry stands
     /// behind is tried again by the machine itself.
-    fn not_now(&mut self, now: Timestamp, key: Key, flight: Flight, failure: Failure, out: &mut Vec<Effect>) {
+    fn not_now(
+        &mut self,
+        now: Timestamp,
+        key: Key,
+        flight: Flight,
+        failure: Failure,
+        out: &mut Vec<Effect>,
+    ) {
         let Flight { step, next, .. } = flight;
         let closing = self.phase != Phase::Running;
         let failures = self.machines[key].failures.saturating_add(1);
@@ -219,19 +288,35 @@ impl Publisher {
         }
         if closing {
             // Timer F has passed or the server is in trouble: a removal is tried again until the deadline.
-            let state = State::Waiting { at: until, step: Step::Remove { entry: None }, slow: false };
+            let state = State::Waiting {
+                at: until,
+                step: Step::Remove { entry: None },
+                slow: false,
+            };
             return self.rest(key, state);
         }
         let machine = &self.machines[key];
         match (entry, step, &machine.tag) {
-            (None, step, _) => self.rest(key, State::Waiting { at: until, step, slow: false }),
+            (None, step, _) => self.rest(
+                key,
+                State::Waiting {
+                    at: until,
+                    step,
+                    slow: false,
+                },
+            ),
             // The state it had before is kept alive meanwhile; it must not be refreshed before `until` either.
             (Some(_), _, Some(held)) => {
                 let refresh_at = held.refresh_at.max(until);
                 self.rest(key, State::Published { refresh_at });
             }
             (Some(_), _, None) => {
-                self.rest(key, State::Resting { at: until + self.settings.retry_most });
+                self.rest(
+                    key,
+                    State::Resting {
+                        at: until + self.settings.retry_most,
+                    },
+                );
             }
         }
     }
@@ -251,7 +336,13 @@ impl Publisher {
         let Flight { step, next, .. } = flight;
         let entry = step.entry();
         if let Some(entry) = entry {
-            out.push(Effect::Done(entry, Outcome::Refused { code, reason: reason.to_owned() }));
+            out.push(Effect::Done(
+                entry,
+                Outcome::Refused {
+                    code,
+                    reason: reason.to_owned(),
+                },
+            ));
         }
         if let Some(next) = next {
             return self.begin(now, key, next, out);
@@ -271,7 +362,14 @@ impl Publisher {
         match (again, lapses) {
             (Some(step), _) => {
                 let at = now + self.settings.retry_slow;
-                self.rest(key, State::Waiting { at, step, slow: true });
+                self.rest(
+                    key,
+                    State::Waiting {
+                        at,
+                        step,
+                        slow: true,
+                    },
+                );
             }
             (None, Some(at)) => self.rest(key, State::Lapsing { at }),
             (None, None) => self.end(key),
@@ -289,16 +387,27 @@ impl Publisher {
     /// Doubled with each failure, from the first delay to the longest, less up to a half by chance; not shorter than
     /// the server asks.
     fn back_off(&mut self, failures: u32, after: Option<u32>) -> Duration {
-        let doubled = self.settings.retry_first.saturating_mul(1 << failures.saturating_sub(1).min(16));
-        let full = doubled.min(self.settings.retry_most).max(Duration::from_millis(2));
+        let doubled = self
+            .settings
+            .retry_first
+            .saturating_mul(1 << failures.saturating_sub(1).min(16));
+        let full = doubled
+            .min(self.settings.retry_most)
+            .max(Duration::from_millis(2));
         let millis = u64::try_from(full.as_millis()).unwrap_or(u64::MAX);
         let by_chance = Duration::from_millis(millis / 2 + self.entropy.below(millis / 2 + 1));
-        by_chance.max(Duration::from_secs(u64::from(after.unwrap_or(0).min(LONGEST_RETRY_AFTER))))
+        by_chance.max(Duration::from_secs(u64::from(
+            after.unwrap_or(0).min(LONGEST_RETRY_AFTER),
+        )))
     }
 }
 
 fn failure(code: u16, reason: &str) -> Failure {
-    Failure { code, reason: reason.to_owned(), after: None }
+    Failure {
+        code,
+        reason: reason.to_owned(),
+        after: None,
+    }
 }
 
 /// What to send next: what came meanwhile, if anything did. The entry of what it replaces goes back into the buffer.

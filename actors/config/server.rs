@@ -1,0 +1,301 @@
+//! Settings of the Presence Server.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::address::{DOMAIN, IP, LISTEN, Listen};
+use super::kind::{List, OneOf, Optional, Span, Text, Whole, span_text as t, words};
+use super::section::Section;
+use super::{Settings, Timers};
+
+/// What a Presence Server is told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Server {
+    /// Where SIP is listened for.
+    pub listen: Vec<Listen>,
+    /// The domains whose presentities are kept here; every domain when empty.
+    pub domains: Vec<String>,
+    /// Where state is kept.
+    pub store: Store,
+    /// How many shards; one per core when `None`. See [`Server::shard_count`].
+    pub shards: Option<u8>,
+    /// How requests are authenticated.
+    pub auth: Auth,
+    /// The address that peers reach us at, in place of the one we listen at.
+    pub advertise: Option<IpAddr>,
+    /// The Server header of responses; none when `None`.
+    pub server_name: Option<String>,
+    /// Lifetimes of publications.
+    pub publish: Expiry,
+    /// Lifetimes of subscriptions.
+    pub subscribe: Expiry,
+    /// Lifetimes of registrations.
+    pub register: Expiry,
+    /// How watchers are told.
+    pub notify: Notify,
+    /// Timers of transactions.
+    pub timers: Timers,
+    /// Bounds on what peers can make us keep or do.
+    pub limits: ServerLimits,
+}
+
+/// Where state is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Store {
+    /// Nowhere: it is gone with the process.
+    Memory,
+    /// In this folder.
+    File(PathBuf),
+}
+
+/// How requests are authenticated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// Not at all.
+    Off,
+}
+
+/// Bounds of a lifetime that a peer asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expiry {
+    /// The least: shorter ones are refused with 423.
+    pub min: Duration,
+    /// What is granted to those that ask for none.
+    pub default: Duration,
+    /// The most: longer ones are shortened.
+    pub max: Duration,
+}
+
+/// How watchers are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Notify {
+    /// The least time between two NOTIFYs of a subscription (RFC 3856, 6.10).
+    pub pacing: Duration,
+    /// How many NOTIFYs in a row may go unanswered before the subscription is removed (RFC 6665, 4.2.2).
+    pub timeouts: u32,
+}
+
+/// Bounds on what peers can make a server keep or do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerLimits {
+    /// Bytes of the body of a PUBLISH.
+    pub body: usize,
+    /// Presentities with state, in all shards.
+    pub presentities: usize,
+    /// Publications of one presentity.
+    pub publications: usize,
+    /// Subscriptions of one presentity.
+    pub subscriptions: usize,
+    /// Requests of a shard that are not answered yet; over it 503 with Retry-After.
+    pub in_flight: usize,
+    /// TCP connections.
+    pub connections: usize,
+}
+
+impl Server {
+    /// How many shards there shall be.
+    pub fn shard_count(&self) -> u8 {
+        let cores = || {
+            std::thread::available_parallelism()
+                .map_or(1, usize::from)
+                .min(64)
+        };
+        self.shards
+            .unwrap_or_else(|| u8::try_from(cores()).unwrap_or(64))
+    }
+}
+
+impl Settings for Server {
+    const ROLE: &'static str = "server";
+
+    fn read(s: &mut Section<'_>) -> Self {
+        let local = |port| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
+        let is = Self {
+            listen: s.key(
+                "listen",
+                "Where SIP is listened for. Loopback, so that nothing is open by accident; port 0 takes a free one.",
+                List { least: 1, kind: LISTEN },
+                vec![Listen::udp(local(5060)), Listen::tcp(local(5060))],
+            ),
+            domains: s.key(
+                "domain",
+                "The domains whose presentities are kept here; others get 404. Empty means every domain, which is fine on \
+                 loopback.",
+                List { least: 0, kind: DOMAIN },
+                Vec::new(),
+            ),
+            store: s.key(
+                "store",
+                "Where publications, subscriptions and bindings are kept. A folder, so that a restart loses nothing; \
+                 memory: keeps nothing.",
+                STORE,
+                Store::File(PathBuf::from("rollcall-data")),
+            ),
+            shards: s.key(
+                "shards",
+                "Threads that share the presentities. One per core.",
+                Optional { none: "auto", meaning: "one per core", kind: Whole(1..=64) },
+                None,
+            ),
+            auth: s.key(
+                "auth",
+                "How requests are authenticated. This version can't do it yet, so it must be said explicitly to listen \
+                 beyond loopback.",
+                OneOf(&[("off", Auth::Off)]),
+                Auth::Off,
+            ),
+            advertise: s.key(
+                "advertise",
+                "The address that peers reach this server at, when it differs from the one listened at (0.0.0.0, NAT).",
+                Optional { none: "", meaning: "the address listened at", kind: IP },
+                None,
+            ),
+            server_name: s.key(
+                "server_name",
+                "The Server header of responses. Short, without a version that would help an attacker.",
+                Optional { none: "", meaning: "no header", kind: words("a product name") },
+                Some("rollcall".to_owned()),
+            ),
+            publish: s.section("publish", |s| Expiry::read(s, 60, 3600, 24 * 3600)),
+            subscribe: s.section("subscribe", |s| Expiry::read(s, 60, 3600, 24 * 3600)),
+            register: s.section("register", |s| Expiry::read(s, 60, 3600, 24 * 3600)),
+            notify: s.section("notify", |s| Notify {
+                pacing: s.key(
+                    "pacing",
+                    "The least time between two NOTIFYs of a subscription: the first change goes at once, further ones \
+                     are gathered. RFC 3856, 6.10 asks for 5 s.",
+                    Span::seconds(0, 3600),
+                    Duration::from_secs(5),
+                ),
+                timeouts: s.key(
+                    "timeouts",
+                    "How many NOTIFYs in a row may go unanswered before the subscription is removed. RFC 6665, 4.2.2 \
+                     says one; phones on radio links need a few.",
+                    Whole(1..=100),
+                    3,
+                ),
+            }),
+            timers: s.section("timers", Timers::read),
+            limits: s.section("limits", ServerLimits::read),
+        };
+        is.check_openness(s);
+        is
+    }
+}
+
+impl Server {
+    /// Without authentication a server that strangers reach is somebody's decision, never a default.
+    fn check_openness(&self, s: &mut Section<'_>) {
+        let Some(open) = self
+            .listen
+            .iter()
+            .find(|listen| !listen.addr.ip().is_loopback())
+        else {
+            return;
+        };
+        if s.given("auth") {
+            let sentence = format!(
+                "{open} is reachable from other machines and authentication is off: anybody there can publish and watch"
+            );
+            s.warning("listen", sentence);
+        } else {
+            let sentence = format!(
+                "{open} is reachable from other machines and authentication is off; allowed are loopback addresses, or \
+                 any with auth = \"off\" said explicitly"
+            );
+            s.problem("listen", sentence);
+        }
+    }
+}
+
+impl Expiry {
+    fn read(s: &mut Section<'_>, min: u64, default: u64, max: u64) -> Self {
+        let is = Self {
+            min: s.key(
+                "min",
+                "The least lifetime: shorter ones are refused with 423, since each refresh costs.",
+                Span::seconds(1, 30 * 86_400),
+                Duration::from_secs(min),
+            ),
+            default: s.key(
+                "default",
+                "The lifetime of those that ask for none, as in the RFC.",
+                Span::seconds(1, 30 * 86_400),
+                Duration::from_secs(default),
+            ),
+            max: s.key(
+                "max",
+                "The longest lifetime granted: what is not refreshed is gone after it.",
+                Span::seconds(1, 30 * 86_400),
+                Duration::from_secs(max),
+            ),
+        };
+        if is.min > is.default {
+            let sentence = format!("{} is more than the default, {}", t(is.min), t(is.default));
+            s.problem("min", sentence);
+        }
+        if is.default > is.max {
+            let sentence = format!("{} is more than the max, {}", t(is.default), t(is.max));
+            s.problem("default", sentence);
+        }
+        is
+    }
+}
+
+impl ServerLimits {
+    fn read(s: &mut Section<'_>) -> Self {
+        Self {
+            body: s.key(
+                "body",
+                "Bytes of the body of a PUBLISH; more gets 413. Presence documents are a few hundred bytes.",
+                Whole(1024..=1_048_576),
+                65_536,
+            ),
+            presentities: s.key(
+                "presentities",
+                "Presentities with state; a new one beyond it gets 503.",
+                Whole(1..=100_000_000),
+                1_000_000,
+            ),
+            publications: s.key(
+                "publications",
+                "Publications of one presentity: a device each, and some that were forgotten.",
+                Whole(1..=10_000),
+                64,
+            ),
+            subscriptions: s.key(
+                "subscriptions",
+                "Subscriptions to one presentity: each change is told to all of them.",
+                Whole(1..=10_000_000),
+                10_000,
+            ),
+            in_flight: s.key(
+                "in_flight",
+                "Requests of a shard that wait for their answer; over it 503 with Retry-After before any work.",
+                Whole(16..=1_000_000),
+                4096,
+            ),
+            connections: s.key(
+                "connections",
+                "TCP connections at a time; the next one is closed at once.",
+                Whole(1..=1_000_000),
+                10_000,
+            ),
+        }
+    }
+}
+
+const STORE: Text<Store> = Text {
+    allowed: "\"memory:\" or \"file:FOLDER\"",
+    read: |text| match text.split_once(':') {
+        Some(("memory", "")) => Ok(Store::Memory),
+        Some(("file", path)) if !path.trim().is_empty() => Ok(Store::File(PathBuf::from(path))),
+        Some(("file", _)) => Err("names no folder".to_owned()),
+        _ => Err("is no store".to_owned()),
+    },
+    write: |store| match store {
+        Store::Memory => "memory:".to_owned(),
+        Store::File(path) => format!("file:{}", path.display()),
+    },
+};

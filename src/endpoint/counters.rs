@@ -1,0 +1,58 @@
+//! What an endpoint has done, counted: every drop, retry, absorption and refusal.
+
+use std::collections::BTreeMap;
+
+/// Counts since the endpoint's birth.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Counters {
+    /// Messages that came in, of whatever quality.
+    pub received: u64,
+    /// Requests handed to modules.
+    pub delivered: u64,
+    /// Responses sent, first transmissions only.
+    pub responses_sent: u64,
+    /// Requests sent, first transmissions only.
+    pub requests_sent: u64,
+    /// Final responses handed to modules.
+    pub responses_received: u64,
+    /// Requests refused or answered by the endpoint itself, by status code.
+    pub answered: BTreeMap<u16, u64>,
+    /// Messages so broken that no answer is possible.
+    pub unreadable: u64,
+    /// ACKs: none is ever answered.
+    pub acks: u64,
+    /// Retransmitted requests whose original is still being worked on: absorbed.
+    pub retransmissions_absorbed: u64,
+    /// Retransmitted requests that got the same response again.
+    pub retransmissions_answered: u64,
+    /// Requests that no module answered within 64*T1: forgotten without a response (RFC 4320, 4.2).
+    pub unanswered: u64,
+    /// Replies to requests that are not, or no longer, waiting for one.
+    pub late_replies: u64,
+    /// Responses that had to find another way because their connection was gone.
+    pub responses_rerouted: u64,
+    /// Responses that found no way at all.
+    pub responses_lost: u64,
+    /// Responses that belong to no request of ours: dropped.
+    pub stray_responses: u64,
+    /// Responses without usable Via or CSeq, or with several Vias: dropped.
+    pub malformed_responses: u64,
+    /// Provisional responses.
+    pub provisional_responses: u64,
+    /// Final responses that came again: absorbed.
+    pub repeated_responses: u64,
+    /// Responses of another shard's requests, handed over.
+    pub handed_over: u64,
+    /// Requests sent again by Timer E.
+    pub requests_retransmitted: u64,
+    /// Requests given up by Timer F.
+    pub timeouts: u64,
+    /// Requests that could not be sent.
+    pub transport_errors: u64,
+    /// Flows over connections that were gone, so that the request took another way.
+    pub flows_lost: u64,
+    /// Times that the transport had to be asked for a way.
+    pub routes_asked: u64,
+    /// Answers of the transport to questions that nobody asks any more.
+    pub routes_unasked: u64,
+}

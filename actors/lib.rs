@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod endpoint;
 pub mod manager;
+pub mod messages;
 pub mod node;
 pub mod registry;
 pub mod simulate;

@@ -4,8 +4,9 @@
 
 use actix::prelude::*;
 use rollcall_core::endpoint::ModuleId;
-use rollcall_core::exchange::{ConnectionId, Incoming, Outcome, Outgoing, Reply, Shard};
+use rollcall_core::exchange::{ConnectionId, Flow, Incoming, Outcome, Outgoing, Reply, Shard};
 use rollcall_core::manager;
+use rollcall_core::sip::Message as SipMessage;
 
 /// Endpoint → module: what came for it, in order.
 #[derive(Debug, Message)]
@@ -17,6 +18,13 @@ pub struct ToModule(pub Vec<ModuleInput>);
 pub enum ModuleInput {
     /// A SIP request that the module has claimed; it owes one [`Reply`].
     Request(Incoming),
+    /// A request that the module, an observer, may look at; it owes nothing.
+    Observed {
+        /// Where it came from.
+        flow: Flow,
+        /// The request.
+        message: SipMessage,
+    },
     /// The end of a request that the module sent.
     Outcome(Outcome),
     /// A connection is gone, and with it the flows over it.

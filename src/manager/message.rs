@@ -34,6 +34,25 @@ pub enum Message {
     },
 }
 
+impl Message {
+    /// The `<type>` as it is written on the wire, in upper case; for [`Message::Other`] as it came.
+    pub fn kind(&self) -> &str {
+        match self {
+            Self::PresenceClient(_) => "PC",
+            Self::Source(_) => "SOURCE",
+            Self::Welcome(_) => "WELCOME",
+            Self::Presence(_) => "PRESENCE",
+            Self::Ack(_) => "ACK",
+            Self::Nak(_) => "NAK",
+            Self::Ping => "PING",
+            Self::Pong => "PONG",
+            Self::Error(_) => "ERROR",
+            Self::Bye(_) => "BYE",
+            Self::Other { kind, .. } => kind,
+        }
+    }
+}
+
 /// What a peer says of itself. The literal `<xml><type> PC </type></xml>` gives an empty one, which is enough.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Hello {
@@ -67,6 +86,16 @@ pub enum Basic {
     Open,
     /// Not reachable.
     Closed,
+}
+
+impl Basic {
+    /// As it is written: `open` or `closed`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Closed => "closed",
+        }
+    }
 }
 
 /// Text for people, in a language if it is known.

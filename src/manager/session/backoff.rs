@@ -1,0 +1,64 @@
+//! How long to wait before the next attempt to connect.
+
+use std::time::Duration;
+
+use crate::entropy::Entropy;
+
+/// Exponential back-off with jitter: the longest wait doubles from 0.5 s to 30 s, and each wait is drawn from its upper
+/// half, so that clients that lost their Manager together do not come back together.
+#[derive(Clone, Debug)]
+pub struct Backoff {
+    attempts: u32,
+    entropy: Entropy,
+}
+
+impl Backoff {
+    const FIRST: Duration = Duration::from_millis(500);
+    const LONGEST: Duration = Duration::from_secs(30);
+
+    /// A fresh one.
+    pub fn new(entropy: Entropy) -> Self {
+        Self { attempts: 0, entropy }
+    }
+
+    /// How long to wait now.
+    pub fn next_wait(&mut self) -> Duration {
+        let longest = Self::FIRST.saturating_mul(1 << self.attempts.min(6)).min(Self::LONGEST);
+        self.attempts = self.attempts.saturating_add(1);
+        let half = longest / 2;
+        let millis = u64::try_from(half.as_millis()).unwrap_or(u64::MAX);
+        half + Duration::from_millis(self.entropy.below(millis.saturating_add(1)))
+    }
+
+    /// It worked: the next wait is a short one again.
+    pub fn reset(&mut self) {
+        self.attempts = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_half_a_minute_and_begin_anew_after_a_success() {
+        let mut backoff = Backoff::new(Entropy::from_number(1));
+        for longest in [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000] {
+            let wait = backoff.next_wait();
+            let longest = Duration::from_millis(longest);
+            assert!(longest / 2 <= wait && wait <= longest, "{wait:?} of {longest:?}");
+        }
+        backoff.reset();
+        assert!(backoff.next_wait() <= Duration::from_millis(500));
+    }
+
+    #[test]
+    fn two_clients_wait_differently() {
+        let waits = |seed| {
+            let mut backoff = Backoff::new(Entropy::from_number(seed));
+            std::iter::repeat_with(|| backoff.next_wait()).take(5).collect::<Vec<_>>()
+        };
+        assert_eq!(waits(1), waits(1));
+        assert_ne!(waits(1), waits(2));
+    }
+}

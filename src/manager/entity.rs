@@ -20,10 +20,16 @@ pub enum EntityError {
 /// `pres:` name the same presentity as `sip:` (RFC 3856, 5).
 pub fn normal(uri: &str) -> Result<String, EntityError> {
     let (scheme, rest) = uri.split_once(':').ok_or(EntityError::Scheme)?;
-    if !["sip", "sips", "pres"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
+    if !["sip", "sips", "pres"]
+        .iter()
+        .any(|known| scheme.eq_ignore_ascii_case(known))
+    {
         return Err(EntityError::Scheme);
     }
-    if rest.chars().any(|c| c.is_control() || c.is_whitespace() || "<>\"\\^`{|}".contains(c)) {
+    if rest
+        .chars()
+        .any(|c| c.is_control() || c.is_whitespace() || "<>\"\\^`{|}".contains(c))
+    {
         return Err(EntityError::Character);
     }
     // Parameters may follow the host only: the user part may hold `;` and `?` itself.
@@ -64,7 +70,10 @@ mod tests {
         ] {
             assert_eq!(normal(uri).as_deref(), Ok("sip:alice@example.com"), "{uri}");
         }
-        assert_eq!(normal("sip:Alice@[::1]:5060").as_deref(), Ok("sip:Alice@[::1]:5060"));
+        assert_eq!(
+            normal("sip:Alice@[::1]:5060").as_deref(),
+            Ok("sip:Alice@[::1]:5060")
+        );
         assert_eq!(normal("sip:127.0.0.1").as_deref(), Ok("sip:127.0.0.1"));
     }
 

@@ -214,7 +214,10 @@ impl FrameFinder {
     }
 
     fn name(&mut self, buf: &mut BytesMut) -> Option<Frame> {
-        if !matches!(buf[self.pos], b' ' | b'\t' | b'\r' | b'\n' | b'/' | b'>' | b'<' | b'=' | b'"' | b'\'') {
+        if !matches!(
+            buf[self.pos],
+            b' ' | b'\t' | b'\r' | b'\n' | b'/' | b'>' | b'<' | b'=' | b'"' | b'\''
+        ) {
             self.pos += 1;
             return None;
         }
@@ -314,7 +317,11 @@ impl FrameFinder {
             }
         }
         let doctype = seen.eq_ignore_ascii_case(&b"<!DOCTYPE"[..seen.len().min(9)]);
-        let error = if doctype { FrameError::Doctype } else { FrameError::Markup };
+        let error = if doctype {
+            FrameError::Doctype
+        } else {
+            FrameError::Markup
+        };
         Some(self.lose(buf, error))
     }
 
@@ -326,7 +333,11 @@ impl FrameFinder {
             return None;
         }
         let instruction = self.scan == Scan::Instruction;
-        self.scan = if self.root.is_some() { Scan::Text } else { Scan::Between };
+        self.scan = if self.root.is_some() {
+            Scan::Text
+        } else {
+            Scan::Between
+        };
         let target = &inside[..inside.len() - end.len()];
         let declaration = self.mark == 0
             && target.starts_with(b"xml")
@@ -377,7 +388,10 @@ impl FrameFinder {
 
     fn lose(&mut self, buf: &mut BytesMut, error: FrameError) -> Frame {
         buf.clear();
-        *self = Self { scan: Scan::Lost, ..Self::new(self.limit) };
+        *self = Self {
+            scan: Scan::Lost,
+            ..Self::new(self.limit)
+        };
         Frame::Lost(error)
     }
 }

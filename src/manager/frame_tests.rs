@@ -50,7 +50,10 @@ fn an_unfinished_document_waits() {
     assert_eq!(finder.next(&mut buf), None);
     assert!(finder.is_within());
     buf.extend_from_slice(b"l>\n");
-    assert_eq!(finder.next(&mut buf), Some(document("<xml><type>PC</type></xml>")));
+    assert_eq!(
+        finder.next(&mut buf),
+        Some(document("<xml><type>PC</type></xml>"))
+    );
     assert_eq!(finder.next(&mut buf), None);
     assert!(!finder.is_within() && buf.is_empty());
 }
@@ -61,7 +64,10 @@ fn the_next_document_is_found_after_a_broken_one() {
     let good = "<xml><type>PING</type></xml>";
     let cases = [
         ("<xml><type PC </type></xml>", FrameError::BrokenTag),
-        ("<xml><note lang=\"en>hi</note></xml>", FrameError::BrokenTag),
+        (
+            "<xml><note lang=\"en>hi</note></xml>",
+            FrameError::BrokenTag,
+        ),
         ("<xml><type>PC</type>", FrameError::Unfinished),
         ("<xml></type></xml>", FrameError::StrayEnd),
         ("</xml>", FrameError::StrayEnd),
@@ -71,9 +77,16 @@ fn the_next_document_is_found_after_a_broken_one() {
     ];
     for (broken, error) in cases {
         let stream = format!("{broken}{good}");
-        let expected = [Frame::Malformed(error), document("<xml><type>PING</type></xml>")];
+        let expected = [
+            Frame::Malformed(error),
+            document("<xml><type>PING</type></xml>"),
+        ];
         assert_eq!(frames(&stream), expected, "{broken}");
-        assert_eq!(by_single_bytes(&stream), expected, "{broken} by single bytes");
+        assert_eq!(
+            by_single_bytes(&stream),
+            expected,
+            "{broken} by single bytes"
+        );
     }
 }
 
@@ -88,7 +101,11 @@ fn wrongly_nested_tags_are_left_to_the_reader() {
 #[test]
 fn depth_is_bounded_and_the_stream_goes_on() {
     let nested = |depth: usize| {
-        format!("<xml>{}{}</xml>", "<a>".repeat(depth - 1), "</a>".repeat(depth - 1))
+        format!(
+            "<xml>{}{}</xml>",
+            "<a>".repeat(depth - 1),
+            "</a>".repeat(depth - 1)
+        )
     };
     let stream = nested(MAX_DEPTH) + &nested(MAX_DEPTH + 1) + "<xml/>";
     assert_eq!(
@@ -104,15 +121,24 @@ fn depth_is_bounded_and_the_stream_goes_on() {
 #[test]
 fn size_is_bounded_to_the_byte() {
     let of_len = |len: usize| format!("<xml>{}</xml>", "x".repeat(len - "<xml></xml>".len()));
-    assert_eq!(frames(&of_len(MAX_LEN)), [Frame::Document(Bytes::from(of_len(MAX_LEN)))]);
-    assert_eq!(frames(&of_len(MAX_LEN + 1)), [Frame::Lost(FrameError::TooLarge(MAX_LEN))]);
+    assert_eq!(
+        frames(&of_len(MAX_LEN)),
+        [Frame::Document(Bytes::from(of_len(MAX_LEN)))]
+    );
+    assert_eq!(
+        frames(&of_len(MAX_LEN + 1)),
+        [Frame::Lost(FrameError::TooLarge(MAX_LEN))]
+    );
 }
 
 #[test]
 fn what_hides_the_next_document_ends_the_search() {
     for (stream, error) in [
         ("hello", FrameError::Text),
-        ("<!DOCTYPE xml [<!ENTITY a 'b'>]><xml/>", FrameError::Doctype),
+        (
+            "<!DOCTYPE xml [<!ENTITY a 'b'>]><xml/>",
+            FrameError::Doctype,
+        ),
         ("<xml><!doctype x></xml>", FrameError::Doctype),
         ("<xml><!ELEMENT x></xml>", FrameError::Markup),
         ("<![CDATA[x]]>", FrameError::Text),

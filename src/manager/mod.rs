@@ -4,18 +4,17 @@
 //!  bytes ── FrameFinder ──> document ── read ──> Message ──> Session ──> Hub (Manager) or publish buffer (client)
 //! ```
 
-mod date;
 mod entity;
 mod frame;
 mod message;
+mod pidf;
 mod read;
+pub mod session;
 mod write;
 
 pub use entity::{EntityError, normal};
 pub use frame::{Frame, FrameError, FrameFinder, MAX_DEPTH, MAX_LEN};
 pub use message::{Ack, Basic, Hello, Message, Nak, Note, Presence, Welcome};
+pub use pidf::to_pidf;
 pub use read::{Problem, ReadError, read};
 pub use write::{to_bytes, write};
-
-/// The namespace of presence documents (RFC 3863, 4.1.1).
-const PIDF_NAMESPACE: &str = "urn:ietf:params:xml:ns:pidf";

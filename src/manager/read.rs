@@ -6,7 +6,7 @@ use quick_xml::events::{BytesRef, BytesStart, Event};
 use super::entity::{self, EntityError};
 use super::frame::MAX_DEPTH;
 use super::message::{Ack, Basic, Hello, Message, Nak, Note, Presence, Welcome};
-use super::{PIDF_NAMESPACE, date};
+use crate::pidf::{PIDF_NS, parse_moment};
 use crate::time::Timestamp;
 
 /// Why a document is no message, with as much of it as could be read.
@@ -32,7 +32,9 @@ pub enum Problem {
     #[error("not well-formed: {0}")]
     IllFormed(String),
     /// An entity that is none of the five of XML.
-    #[error("the entity &{0}; is not known; allowed are &amp; &lt; &gt; &quot; &apos; and character references")]
+    #[error(
+        "the entity &{0}; is not known; allowed are &amp; &lt; &gt; &quot; &apos; and character references"
+    )]
     UnknownEntity(String),
     /// No `<type>`.
     #[error("there is no <type>")]
@@ -85,9 +87,15 @@ struct Document {
 /// Reads a document that the [`FrameFinder`](super::FrameFinder) found. `now` gives idle seconds their meaning.
 pub fn read(document: &[u8], now: Timestamp) -> Result<Message, ReadError> {
     let mut fields = Fields::default();
-    match fields.collect(document).and_then(|text| fields.message(text, now)) {
+    match fields
+        .collect(document)
+        .and_then(|text| fields.message(text, now))
+    {
         Ok(message) => Ok(message),
-        Err(problem) => Err(ReadError { seq: fields.presence_seq(), problem }),
+        Err(problem) => Err(ReadError {
+            seq: fields.presence_seq(),
+            problem,
+        }),
     }
 }
 
@@ -108,7 +116,10 @@ impl Fields {
         let mut namespaces = Vec::new();
         loop {
             let before = position(&reader);
-            match reader.read_event().map_err(|error| Problem::IllFormed(error.to_string()))? {
+            match reader
+                .read_event()
+                .map_err(|error| Problem::IllFormed(error.to_string()))?
+            {
                 Event::Start(start) => {
                     depth += 1;
                     match depth {
@@ -146,14 +157,17 @@ impl Fields {
                 }
                 Event::Decl(declaration) => {
                     if let Some(Ok(encoding)) = declaration.encoding()
-                        && !["utf-8", "utf8", "us-ascii"].contains(&encoding.to_ascii_lowercase().as_str())
+                        && !["utf-8", "utf8", "us-ascii"]
+                            .contains(&encoding.to_ascii_lowercase().as_str())
                     {
                         return Err(Problem::Encoding);
                     }
                 }
                 Event::Comment(_) => {}
                 Event::PI(_) | Event::DocType(_) => {
-                    return Err(Problem::IllFormed("a document type or processing instruction".into()));
+                    return Err(Problem::IllFormed(
+                        "a document type or processing instruction".into(),
+                    ));
                 }
                 Event::Eof => break,
             }
@@ -190,7 +204,14 @@ impl Fields {
     }
 
     fn presence_seq(&self) -> Option<u64> {
-        let seq = self.0.iter().find(|field| field.name == "seq")?.text.trim().parse().ok()?;
+        let seq = self
+            .0
+            .iter()
+            .find(|field| field.name == "seq")?
+            .text
+            .trim()
+            .parse()
+            .ok()?;
         (self.kind()? == "PRESENCE").then_some(seq)
     }
 
@@ -207,7 +228,10 @@ impl Fields {
                 heartbeat: self.number("heartbeat")?.unwrap_or(0),
             }),
             "PRESENCE" => Message::Presence(Box::new(self.presence(now)?)),
-            "ACK" => Message::Ack(Ack { seq: self.seq("ACK")?, etag: self.owned("etag")? }),
+            "ACK" => Message::Ack(Ack {
+                seq: self.seq("ACK")?,
+                etag: self.owned("etag")?,
+            }),
             "NAK" => Message::Nak(Nak {
                 seq: self.seq("NAK")?,
                 code: self.number("code")?.unwrap_or(0),
@@ -239,17 +263,28 @@ impl Fields {
         if documents.next().is_some() {
             return Err(Problem::Twice("presence"));
         }
-        let entity = match (self.owned("entity")?, document.and_then(|it| it.entity.clone())) {
+        let entity = match (
+            self.owned("entity")?,
+            document.and_then(|it| it.entity.clone()),
+        ) {
             (Some(said), Some(written)) => {
                 // A document about somebody else would be refused by the server, or worse, shown.
-                let meant = entity::normal(&written).map_err(|error| Problem::Entity(written, error))?;
+                let meant =
+                    entity::normal(&written).map_err(|error| Problem::Entity(written, error))?;
                 if entity::normal(&said).is_ok_and(|said| said != meant) {
-                    return Err(Problem::Document("its entity is another than that of <entity>"));
+                    return Err(Problem::Document(
+                        "its entity is another than that of <entity>",
+                    ));
                 }
                 said
             }
             (Some(entity), None) | (None, Some(entity)) => entity,
-            (None, None) => return Err(Problem::Missing { kind: "PRESENCE", element: "entity" }),
+            (None, None) => {
+                return Err(Problem::Missing {
+                    kind: "PRESENCE",
+                    element: "entity",
+                });
+            }
         };
         entity::normal(&entity).map_err(|error| Problem::Entity(shortened(&entity), error))?;
         Ok(Presence {
@@ -270,7 +305,9 @@ impl Fields {
     }
 
     fn basic(&self) -> Result<Option<Basic>, Problem> {
-        let Some(value) = self.single("basic")? else { return Ok(None) };
+        let Some(value) = self.single("basic")? else {
+            return Ok(None);
+        };
         if value.eq_ignore_ascii_case("open") {
             Ok(Some(Basic::Open))
         } else if value.eq_ignore_ascii_case("closed") {
@@ -288,7 +325,11 @@ impl Fields {
                 continue;
             }
             if !is_name(&value) {
-                return Err(bad("activity", &value, "the name of an activity, such as on-the-phone"));
+                return Err(bad(
+                    "activity",
+                    &value,
+                    "the name of an activity, such as on-the-phone",
+                ));
             }
             activities.push(value);
         }
@@ -298,23 +339,36 @@ impl Fields {
     fn notes(&self) -> Vec<Note> {
         let notes = self.0.iter().filter(|field| field.name == "note");
         notes
-            .map(|field| Note { lang: field.lang.clone(), text: field.text.trim().to_owned() })
+            .map(|field| Note {
+                lang: field.lang.clone(),
+                text: field.text.trim().to_owned(),
+            })
             .filter(|note| !note.text.is_empty())
             .collect()
     }
 
     fn idle(&self, now: Timestamp) -> Result<Option<Timestamp>, Problem> {
-        let Some(value) = self.single("idle")? else { return Ok(None) };
+        let Some(value) = self.single("idle")? else {
+            return Ok(None);
+        };
         let since = match value.parse::<u64>() {
             Ok(seconds) => Some(now - std::time::Duration::from_secs(seconds)),
-            Err(_) => date::read(value),
+            Err(_) => parse_moment(value),
         };
-        since.map(Some).ok_or_else(|| bad("idle", value, "a number of seconds, or a date as for <since>"))
+        since.map(Some).ok_or_else(|| {
+            bad(
+                "idle",
+                value,
+                "a number of seconds, or a date as for <since>",
+            )
+        })
     }
 
     fn withdrawn(&self) -> Result<bool, Problem> {
         let mut fields = self.0.iter().filter(|field| field.name == "withdrawn");
-        let Some(field) = fields.next() else { return Ok(false) };
+        let Some(field) = fields.next() else {
+            return Ok(false);
+        };
         if fields.next().is_some() {
             return Err(Problem::Twice("withdrawn"));
         }
@@ -326,14 +380,20 @@ impl Fields {
     }
 
     fn seq(&self, kind: &'static str) -> Result<u64, Problem> {
-        self.number("seq")?.ok_or(Problem::Missing { kind, element: "seq" })
+        self.number("seq")?.ok_or(Problem::Missing {
+            kind,
+            element: "seq",
+        })
     }
 
     /// The text of an element that may stand there once; empty is as good as absent, so that a script may leave a
     /// variable empty.
     fn single(&self, name: &'static str) -> Result<Option<&str>, Problem> {
         let mut fields = self.0.iter().filter(|field| field.name == name);
-        let value = fields.next().map(|field| field.text.trim()).filter(|text| !text.is_empty());
+        let value = fields
+            .next()
+            .map(|field| field.text.trim())
+            .filter(|text| !text.is_empty());
         if fields.next().is_some() {
             return Err(Problem::Twice(name));
         }
@@ -345,20 +405,35 @@ impl Fields {
     }
 
     fn number<N: std::str::FromStr>(&self, name: &'static str) -> Result<Option<N>, Problem> {
-        let Some(value) = self.single(name)? else { return Ok(None) };
-        value.parse().map(Some).map_err(|_| bad(name, value, "a whole number that is not too large"))
+        let Some(value) = self.single(name)? else {
+            return Ok(None);
+        };
+        value
+            .parse()
+            .map(Some)
+            .map_err(|_| bad(name, value, "a whole number that is not too large"))
     }
 
     fn name(&self, name: &'static str, allowed: &'static str) -> Result<Option<String>, Problem> {
-        let Some(value) = self.single(name)? else { return Ok(None) };
+        let Some(value) = self.single(name)? else {
+            return Ok(None);
+        };
         let value = value.to_ascii_lowercase();
-        if is_name(&value) { Ok(Some(value)) } else { Err(bad(name, &value, allowed)) }
+        if is_name(&value) {
+            Ok(Some(value))
+        } else {
+            Err(bad(name, &value, allowed))
+        }
     }
 
     fn date(&self, name: &'static str) -> Result<Option<Timestamp>, Problem> {
-        let Some(value) = self.single(name)? else { return Ok(None) };
-        let allowed = "a date such as 2026-11-23T09:00:00Z (RFC 3339, from 1970 on)";
-        date::read(value).map(Some).ok_or_else(|| bad(name, value, allowed))
+        let Some(value) = self.single(name)? else {
+            return Ok(None);
+        };
+        let allowed = "a date such as 2026-11-23T09:00:00Z (RFC 3339)";
+        parse_moment(value)
+            .map(Some)
+            .ok_or_else(|| bad(name, value, allowed))
     }
 }
 
@@ -367,7 +442,11 @@ fn position(reader: &Reader<&[u8]>) -> usize {
 }
 
 fn bad(element: &'static str, value: &str, allowed: &'static str) -> Problem {
-    Problem::Value { element, value: shortened(value), allowed }
+    Problem::Value {
+        element,
+        value: shortened(value),
+        allowed,
+    }
 }
 
 fn shortened(value: &str) -> String {
@@ -377,7 +456,9 @@ fn shortened(value: &str) -> String {
 /// Whether a text may be the name of an element in RPID: a name of XML without a prefix, in ASCII.
 fn is_name(text: &str) -> bool {
     let mut chars = text.chars();
-    chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+    chars
+        .next()
+        .is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
         && chars.all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
 }
 
@@ -414,13 +495,24 @@ fn field(start: &BytesStart) -> Result<Field, Problem> {
     let qualified: &str = start.name().0;
     // A passed-through document may have a prefix of its own; the other names are ours.
     let local: &str = start.local_name().into_inner();
-    let name = if local == "presence" { local } else { qualified };
-    Ok(Field { name: name.to_owned(), lang, text: String::new(), document: None })
+    let name = if local == "presence" {
+        local
+    } else {
+        qualified
+    };
+    Ok(Field {
+        name: name.to_owned(),
+        lang,
+        text: String::new(),
+        document: None,
+    })
 }
 
 fn value(attribute: &quick_xml::events::attributes::Attribute) -> Result<String, Problem> {
     let value = attribute.normalized_value(quick_xml::XmlVersion::Implicit1_0);
-    Ok(value.map_err(|error| Problem::IllFormed(error.to_string()))?.into_owned())
+    Ok(value
+        .map_err(|error| Problem::IllFormed(error.to_string()))?
+        .into_owned())
 }
 
 /// Attributes deep inside are not looked at, but they must be well formed: they are passed on as they are.
@@ -462,10 +554,14 @@ fn passed_through(raw: &str, outer: &[(String, String)]) -> Result<Document, Pro
         None => "xmlns".to_owned(),
     };
     let find = |list: &[(String, String)]| {
-        list.iter().find(|(name, _)| *name == declaration).map(|(_, uri)| uri.clone())
+        list.iter()
+            .find(|(name, _)| *name == declaration)
+            .map(|(_, uri)| uri.clone())
     };
-    if find(&own).or_else(|| find(outer)).as_deref() != Some(PIDF_NAMESPACE) {
-        return Err(Problem::Document("its namespace is not urn:ietf:params:xml:ns:pidf"));
+    if find(&own).or_else(|| find(outer)).as_deref() != Some(PIDF_NS) {
+        return Err(Problem::Document(
+            "its namespace is not urn:ietf:params:xml:ns:pidf",
+        ));
     }
     let mut entity = None;
     for attribute in start.attributes().flatten() {
@@ -474,17 +570,28 @@ fn passed_through(raw: &str, outer: &[(String, String)]) -> Result<Document, Pro
             entity = Some(value(&attribute)?.trim().to_owned()).filter(|entity| !entity.is_empty());
         }
     }
-    let missing = outer.iter().filter(|(name, _)| !own.iter().any(|(known, _)| known == name));
+    let missing = outer
+        .iter()
+        .filter(|(name, _)| !own.iter().any(|(known, _)| known == name));
     let mut again = start.to_owned();
     for (name, uri) in missing {
         again.push_attribute((name.as_str(), uri.as_str()));
     }
     if again.len() == start.len() {
-        return Ok(Document { text: raw.to_owned(), entity });
+        return Ok(Document {
+            text: raw.to_owned(),
+            entity,
+        });
     }
     let mut writer = quick_xml::Writer::new(Vec::new());
-    let event = if empty { Event::Empty(again) } else { Event::Start(again) };
-    writer.write_event(event).map_err(|error| ill(error.into()))?;
+    let event = if empty {
+        Event::Empty(again)
+    } else {
+        Event::Start(again)
+    };
+    writer
+        .write_event(event)
+        .map_err(|error| ill(error.into()))?;
     let mut text = String::from_utf8(writer.into_inner()).map_err(|_| Problem::Encoding)?;
     text.push_str(&raw[position(&reader)..]);
     Ok(Document { text, entity })

@@ -5,9 +5,9 @@ use std::io;
 use quick_xml::Writer;
 use quick_xml::events::{BytesEnd, BytesStart, BytesText, Event};
 
-use super::date;
 use super::message::{Basic, Hello, Message, Presence};
 use super::read::is_xml_char;
+use crate::pidf::write_moment;
 
 /// Appends the document of `message` to `out`. What the reader makes of it is the same message again.
 pub fn write(message: &Message, out: &mut Vec<u8>) {
@@ -30,7 +30,9 @@ struct Document<'a>(Writer<&'a mut Vec<u8>>);
 impl Document<'_> {
     fn message(&mut self, message: &Message) -> io::Result<()> {
         if let Message::Other { document, .. } = message {
-            self.0.get_mut().extend_from_slice(document.trim().as_bytes());
+            self.0
+                .get_mut()
+                .extend_from_slice(document.trim().as_bytes());
         } else {
             self.0.write_event(Event::Start(BytesStart::new("xml")))?;
             self.text("type", message.kind())?;
@@ -69,7 +71,10 @@ impl Document<'_> {
     fn hello(&mut self, hello: &Hello) -> io::Result<()> {
         self.maybe("id", hello.id.as_deref())?;
         self.maybe("version", hello.version.map(|it| it.to_string()).as_deref())?;
-        self.maybe("last-seq", hello.last_seq.map(|it| it.to_string()).as_deref())?;
+        self.maybe(
+            "last-seq",
+            hello.last_seq.map(|it| it.to_string()).as_deref(),
+        )?;
         self.maybe("run", hello.run.as_deref())
     }
 
@@ -90,14 +95,17 @@ impl Document<'_> {
         }
         self.maybe("mood", presence.mood.as_deref())?;
         self.maybe("place", presence.place.as_deref())?;
-        self.maybe("since", presence.since.map(date::write).as_deref())?;
-        self.maybe("until", presence.until.map(date::write).as_deref())?;
-        self.maybe("idle", presence.idle_since.map(date::write).as_deref())?;
+        self.maybe("since", presence.since.map(write_moment).as_deref())?;
+        self.maybe("until", presence.until.map(write_moment).as_deref())?;
+        self.maybe("idle", presence.idle_since.map(write_moment).as_deref())?;
         if let Some(document) = &presence.document {
-            self.0.get_mut().extend_from_slice(without_declaration(document).as_bytes());
+            self.0
+                .get_mut()
+                .extend_from_slice(without_declaration(document).as_bytes());
         }
         if presence.withdrawn {
-            self.0.write_event(Event::Empty(BytesStart::new("withdrawn")))?;
+            self.0
+                .write_event(Event::Empty(BytesStart::new("withdrawn")))?;
         }
         Ok(())
     }
@@ -113,20 +121,32 @@ impl Document<'_> {
     fn element(&mut self, start: BytesStart, text: &str) -> io::Result<()> {
         let end = start.to_end().into_owned();
         self.0.write_event(Event::Start(start))?;
-        self.0.write_event(Event::Text(BytesText::new(&clean(text))))?;
+        self.0
+            .write_event(Event::Text(BytesText::new(&clean(text))))?;
         self.0.write_event(Event::End(end))
     }
 }
 
 /// What XML cannot carry becomes the replacement character; a carriage return would be read as a line feed anyway.
 fn clean(text: &str) -> String {
-    text.chars().map(|c| if is_xml_char(c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
+    text.chars()
+        .map(|c| {
+            if is_xml_char(c) {
+                c
+            } else {
+                char::REPLACEMENT_CHARACTER
+            }
+        })
+        .collect()
 }
 
 /// A PIDF document may begin with an XML declaration, which can't stand within another document.
 fn without_declaration(document: &str) -> &str {
     let document = document.trim();
-    match document.strip_prefix("<?xml").and_then(|rest| rest.split_once("?>")) {
+    match document
+        .strip_prefix("<?xml")
+        .and_then(|rest| rest.split_once("?>"))
+    {
         Some((_, rest)) => rest.trim_start(),
         None => document,
     }

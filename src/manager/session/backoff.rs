@@ -4,26 +4,31 @@ use std::time::Duration;
 
 use crate::entropy::Entropy;
 
-/// Exponential back-off with jitter: the longest wait doubles from 0.5 s to 30 s, and each wait is drawn from its upper
+/// Exponential back-off with jitter: the wait doubles from the first to the longest, and each wait is drawn from its upper
 /// half, so that clients that lost their Manager together do not come back together.
 #[derive(Clone, Debug)]
 pub struct Backoff {
+    first: Duration,
+    longest: Duration,
     attempts: u32,
     entropy: Entropy,
 }
 
 impl Backoff {
-    const FIRST: Duration = Duration::from_millis(500);
-    const LONGEST: Duration = Duration::from_secs(30);
-
-    /// A fresh one.
-    pub fn new(entropy: Entropy) -> Self {
-        Self { attempts: 0, entropy }
+    /// A fresh one. The usual waits are from 0.5 s to 30 s.
+    pub fn new(first: Duration, longest: Duration, entropy: Entropy) -> Self {
+        Self {
+            first,
+            longest,
+            attempts: 0,
+            entropy,
+        }
     }
 
     /// How long to wait now.
     pub fn next_wait(&mut self) -> Duration {
-        let longest = Self::FIRST.saturating_mul(1 << self.attempts.min(6)).min(Self::LONGEST);
+        let doubled = self.first.saturating_mul(1 << self.attempts.min(30));
+        let longest = doubled.min(self.longest);
         self.attempts = self.attempts.saturating_add(1);
         let half = longest / 2;
         let millis = u64::try_from(half.as_millis()).unwrap_or(u64::MAX);
@@ -40,13 +45,26 @@ impl Backoff {
 mod tests {
     use super::*;
 
+    fn usual(seed: u64) -> Backoff {
+        Backoff::new(
+            Duration::from_millis(500),
+            Duration::from_secs(30),
+            Entropy::from_number(seed),
+        )
+    }
+
     #[test]
     fn waits_double_up_to_half_a_minute_and_begin_anew_after_a_success() {
-        let mut backoff = Backoff::new(Entropy::from_number(1));
-        for longest in [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000] {
+        let mut backoff = usual(1);
+        for longest in [
+            500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000,
+        ] {
             let wait = backoff.next_wait();
             let longest = Duration::from_millis(longest);
-            assert!(longest / 2 <= wait && wait <= longest, "{wait:?} of {longest:?}");
+            assert!(
+                longest / 2 <= wait && wait <= longest,
+                "{wait:?} of {longest:?}"
+            );
         }
         backoff.reset();
         assert!(backoff.next_wait() <= Duration::from_millis(500));
@@ -55,8 +73,10 @@ mod tests {
     #[test]
     fn two_clients_wait_differently() {
         let waits = |seed| {
-            let mut backoff = Backoff::new(Entropy::from_number(seed));
-            std::iter::repeat_with(|| backoff.next_wait()).take(5).collect::<Vec<_>>()
+            let mut backoff = usual(seed);
+            std::iter::repeat_with(|| backoff.next_wait())
+                .take(5)
+                .collect::<Vec<_>>()
         };
         assert_eq!(waits(1), waits(1));
         assert_ne!(waits(1), waits(2));

@@ -5,7 +5,7 @@
 //!   | -- PC / SOURCE hello --> |  within 10 s                       |
 //!   |                          | -- Forward hello ----------------> |
 //!   | <-------- WELCOME ------ | <------------------------ send --- |
-//!   | <=== PRESENCE, ACK … ==> | <=== under credit ===============> |
+//!   | <=== PRESENCE, ACK … ==> | <=== under credit of the module => |
 //!   | <-- PING, PONG --------> |  every `heartbeat`; silence of three times that ends the session
 //!   | -- BYE or end of stream  | -- Forward BYE ------------------> |  Leaving: what is owed is still written
 //!   | <-------- BYE ---------- | <----------------------- close --- |
@@ -20,7 +20,7 @@ mod resume;
 use std::time::Duration;
 
 use super::frame::{Frame, FrameError};
-use super::message::{Hello, Message, Nak, Presence, Welcome};
+use super::message::{Message, Nak, Presence};
 use super::read::read;
 use crate::time::Timestamp;
 
@@ -37,13 +37,14 @@ pub struct Settings {
     pub heartbeat: Duration,
     /// How long a peer may take for its hello, or its answer to ours.
     pub greeting: Duration,
-    /// How many messages may be with the module unanswered before the session stops reading.
-    pub credit: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { heartbeat: Duration::from_secs(30), greeting: Duration::from_secs(10), credit: 64 }
+        Self {
+            heartbeat: Duration::from_secs(30),
+            greeting: Duration::from_secs(10),
+        }
     }
 }
 
@@ -52,10 +53,9 @@ impl Default for Settings {
 pub enum Effect {
     /// Write this message to the peer.
     Write(Message),
-    /// Give this message to the module that claimed its type.
+    /// Give this message to the module that claimed its type. The first is the hello, or at the client's end the
+    /// `WELCOME`: a module that wants more gives credit for it.
     Forward(Message),
-    /// At the client's end: the Manager has answered.
-    Welcomed(Welcome),
     /// The peer complained, in words; for the log.
     Complaint(String),
     /// It is over: write what is queued, close the connection. The last effect of a session.
@@ -145,7 +145,13 @@ impl Session {
     ///
     /// The name has no port, so that what a script says from one connection replaces what it said from another.
     pub fn manager(settings: Settings, host: &str, now: Timestamp) -> Self {
-        Self::new(Side::Manager { name: host.to_owned() }, settings, now)
+        Self::new(
+            Side::Manager {
+                name: host.to_owned(),
+            },
+            settings,
+            now,
+        )
     }
 
     /// The client's end: `hello` is written at once. A Presence Client resumes where `resume` says.
@@ -169,8 +175,10 @@ impl Session {
     fn new(side: Side, settings: Settings, now: Timestamp) -> Self {
         Self {
             side,
-            phase: Phase::Greeting { until: now + settings.greeting },
-            credit: settings.credit,
+            phase: Phase::Greeting {
+                until: now + settings.greeting,
+            },
+            credit: 0,
             heard: now,
             ping_at: now + settings.heartbeat,
             settings,
@@ -180,7 +188,8 @@ impl Session {
     /// Whether the peer may be read now: not without credit, and not when it is over.
     pub fn may_read(&self) -> bool {
         match self.phase {
-            Phase::Greeting { .. } | Phase::Open { .. } => self.credit > 0,
+            Phase::Greeting { .. } => true,
+            Phase::Open { .. } => self.credit > 0,
             Phase::Leaving { .. } | Phase::Ended => false,
         }
     }
@@ -221,7 +230,11 @@ impl Session {
             Frame::Document(document) => match read(&document, now) {
                 Ok(message) => self.message(now, message, out),
                 Err(error) => out.push(Effect::Write(match error.seq {
-                    Some(seq) => Message::Nak(Nak { seq, code: 400, reason: error.to_string() }),
+                    Some(seq) => Message::Nak(Nak {
+                        seq,
+                        code: 400,
+                        reason: error.to_string(),
+                    }),
                     None => Message::Error(error.to_string()),
                 })),
             },
@@ -285,9 +298,11 @@ impl Session {
         let Message::Welcome(welcome) = message else {
             return refuse(&message, "WELCOME comes first", out);
         };
-        let Side::Client { hello, resume } = &mut self.side else { return };
+        let Side::Client { hello, resume } = &mut self.side else {
+            return;
+        };
         let role = match hello {
-            Message::Source(Hello { .. }) => Role::Source,
+            Message::Source(_) => Role::Source,
             _ => Role::PresenceClient,
         };
         resume.welcomed(&welcome.run);
@@ -296,7 +311,7 @@ impl Session {
         }
         self.ping_at = now + self.settings.heartbeat;
         self.phase = Phase::Open { role };
-        out.push(Effect::Welcomed(welcome));
+        out.push(Effect::Forward(Message::Welcome(welcome)));
     }
 
     /// Client's end, after the answer.
@@ -352,7 +367,9 @@ impl Session {
     fn leave(&mut self, now: Timestamp, end: End, out: &mut Vec<Effect>) {
         match (&self.side, self.phase) {
             (Side::Manager { .. }, Phase::Open { .. }) => {
-                self.phase = Phase::Leaving { until: now + self.silence() };
+                self.phase = Phase::Leaving {
+                    until: now + self.silence(),
+                };
                 out.push(Effect::Forward(Message::Bye(None)));
             }
             (_, Phase::Greeting { .. } | Phase::Open { .. }) => self.end(end, out),
@@ -413,7 +430,11 @@ fn refuse(message: &Message, reason: &str, out: &mut Vec<Effect>) {
     let reason = format!("{} is out of place: {reason}", message.kind());
     out.push(Effect::Write(match message {
         Message::Presence(presence) => match **presence {
-            Presence { seq: Some(seq), .. } => Message::Nak(Nak { seq, code: 400, reason }),
+            Presence { seq: Some(seq), .. } => Message::Nak(Nak {
+                seq,
+                code: 400,
+                reason,
+            }),
             Presence { seq: None, .. } => Message::Error(reason),
         },
         _ => Message::Error(reason),

@@ -6,15 +6,18 @@ use super::super::message::Presence;
 
 /// Up to where a Presence Client has acknowledged what a run of the Manager told it.
 ///
-/// The Manager counts up, and re-sends from there after a reconnect. What was refused (`NAK`) is not counted as done
-/// before something newer of that presentity is: it will be sent again, which is harmless.
+/// The Manager counts up, and re-sends from there after a reconnect, of each presentity the newest state only. What was
+/// refused (`NAK`) is not counted as done before something newer of that presentity is: it will be sent again, which is
+/// harmless.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Resume {
     run: Option<String>,
     /// The greatest `seq` received.
     seen: u64,
-    /// Received and not acknowledged: `seq` and presentity.
+    /// Received and not acknowledged: `seq` and presentity, of each presentity the newest.
     open: BTreeMap<u64, String>,
+    /// The same, the other way round.
+    newest: BTreeMap<String, u64>,
 }
 
 impl Resume {
@@ -30,22 +33,27 @@ impl Resume {
     /// The Manager said which run it is; what belongs to another is forgotten.
     pub fn welcomed(&mut self, run: &str) {
         if self.run.as_deref() != Some(run) {
-            *self = Self { run: Some(run.to_owned()), ..Self::default() };
+            *self = Self {
+                run: Some(run.to_owned()),
+                ..Self::default()
+            };
         }
     }
 
     /// The Manager told something.
     pub fn received(&mut self, presence: &Presence) {
-        if let Some(seq) = presence.seq {
-            self.seen = self.seen.max(seq);
-            self.open.insert(seq, presence.entity.clone());
+        let Some(seq) = presence.seq else { return };
+        self.seen = self.seen.max(seq);
+        if let Some(older) = self.newest.insert(presence.entity.clone(), seq) {
+            self.open.remove(&older);
         }
+        self.open.insert(seq, presence.entity.clone());
     }
 
-    /// It was published: so is all that was older of that presentity.
+    /// It was published.
     pub fn acknowledged(&mut self, seq: u64) {
         if let Some(entity) = self.open.remove(&seq) {
-            self.open.retain(|other, of| *other > seq || *of != entity);
+            self.newest.remove(&entity);
         }
     }
 }
@@ -55,7 +63,11 @@ mod tests {
     use super::*;
 
     fn presence(seq: u64, entity: &str) -> Presence {
-        Presence { seq: Some(seq), entity: entity.into(), ..Presence::default() }
+        Presence {
+            seq: Some(seq),
+            entity: entity.into(),
+            ..Presence::default()
+        }
     }
 
     #[test]
@@ -67,12 +79,13 @@ mod tests {
         for (seq, entity) in [(1, "a"), (2, "b"), (3, "a"), (4, "c")] {
             resume.received(&presence(seq, entity));
         }
-        assert_eq!(resume.hello().1, Some(0));
-        resume.acknowledged(3);
         assert_eq!(resume.hello().1, Some(1), "1 is older news of a");
-        resume.acknowledged(4);
-        assert_eq!(resume.hello().1, Some(1));
+        resume.acknowledged(1);
+        assert_eq!(resume.hello().1, Some(1), "3 is not done by that");
         resume.acknowledged(2);
+        assert_eq!(resume.hello().1, Some(2));
+        resume.acknowledged(3);
+        resume.acknowledged(4);
         assert_eq!(resume.hello().1, Some(4));
         resume.welcomed("r1");
         assert_eq!(resume.hello(), (Some("r1".into()), Some(4)));

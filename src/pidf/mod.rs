@@ -10,7 +10,7 @@ mod document;
 mod error;
 mod moment;
 mod read;
-mod vocabulary;
+pub mod vocabulary;
 pub mod xml;
 
 use std::fmt;

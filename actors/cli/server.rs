@@ -1,0 +1,85 @@
+//! `rollcall server`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{CliError, output, signals};
+use crate::config::{self, Flags};
+use crate::node;
+
+/// Run a Presence Server
+#[derive(Debug, Args)]
+pub(super) struct Server {
+    /// A TOML file; see config/server.toml for every key
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    #[command(flatten)]
+    settings: ServerFlags,
+}
+
+/// Flags that override the file.
+#[derive(Debug, Args)]
+pub(super) struct ServerFlags {
+    /// Listen for SIP here, e.g. udp:127.0.0.1:5060; may be repeated; port 0 takes a free one
+    #[arg(long, value_name = "TRANSPORT:ADDRESS:PORT")]
+    listen: Vec<String>,
+
+    /// Keep the presentities of this domain; may be repeated
+    #[arg(long, value_name = "DOMAIN")]
+    domain: Vec<String>,
+
+    /// Where to keep state: file:FOLDER or memory:
+    #[arg(long, value_name = "STORE")]
+    store: Option<String>,
+
+    /// How to authenticate; must be said to listen beyond loopback
+    #[arg(long, value_name = "off")]
+    auth: Option<String>,
+
+    /// Threads that share the presentities: 1 to 64, or auto
+    #[arg(long, value_name = "N")]
+    shards: Option<String>,
+
+    /// The address that peers reach this server at
+    #[arg(long, value_name = "ADDRESS")]
+    advertise: Option<String>,
+}
+
+impl Server {
+    pub(super) fn run(self) -> Result<(), CliError> {
+        let mut flags = Flags::default();
+        self.settings.put_into(&mut flags);
+        let loaded = config::load::<config::Server>(self.config.as_deref(), flags)?;
+        output::warn(&loaded.warnings);
+        signals::obeying(async |control| {
+            Ok(node::server(loaded.settings, control, output::listening).await?)
+        })
+    }
+}
+
+impl ServerFlags {
+    fn put_into(&self, flags: &mut Flags) {
+        flags.set_list("--listen", &["listen"], &self.listen);
+        flags.set_list("--domain", &["domain"], &self.domain);
+        flags.set("--store", &["store"], self.store.as_ref());
+        flags.set("--auth", &["auth"], self.auth.as_ref());
+        flags.set("--shards", &["shards"], self.shards.as_ref());
+        flags.set("--advertise", &["advertise"], self.advertise.as_ref());
+    }
+
+    /// The same for the section of a file with all roles.
+    pub(super) fn put_into_section(&self, flags: &mut Flags) {
+        flags.set_list("--listen", &["server", "listen"], &self.listen);
+        flags.set_list("--domain", &["server", "domain"], &self.domain);
+        flags.set("--store", &["server", "store"], self.store.as_ref());
+        flags.set("--auth", &["server", "auth"], self.auth.as_ref());
+        flags.set("--shards", &["server", "shards"], self.shards.as_ref());
+        flags.set(
+            "--advertise",
+            &["server", "advertise"],
+            self.advertise.as_ref(),
+        );
+    }
+}

@@ -1,0 +1,153 @@
+//! `rollcall simulate`.
+
+use std::io::{IsTerminal as _, stderr};
+use std::path::PathBuf;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{CliError, output};
+use crate::config::{self, Flags, address};
+use crate::node::{self, Progress};
+
+/// Simulate Managers, people, Presence Clients, server, watchers and a bad network in virtual time
+///
+/// Ends with a report: messages by kind, buffer statistics, latency from Manager event to NOTIFY, a digest of the trace,
+/// and whether all invariants held. The same seed gives the same trace.
+#[derive(Debug, Args)]
+pub(super) struct Simulate {
+    /// A TOML file; see config/simulate.toml for every key
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Everything random follows from it
+    #[arg(long, value_name = "N")]
+    seed: Option<String>,
+
+    /// Simulated people
+    #[arg(long, value_name = "N")]
+    presentities: Option<String>,
+
+    /// Subscriptions to them
+    #[arg(long, value_name = "N")]
+    subscriptions: Option<String>,
+
+    /// Virtual time in which people change their state, e.g. 1h
+    #[arg(long, value_name = "TIME")]
+    duration: Option<String>,
+
+    /// The time a message takes, e.g. 20ms
+    #[arg(long, value_name = "TIME")]
+    delay: Option<String>,
+
+    /// The most that is added to it at random
+    #[arg(long, value_name = "TIME")]
+    jitter: Option<String>,
+
+    /// Share of datagrams lost, from 0 to 0.9
+    #[arg(long, value_name = "SHARE")]
+    loss: Option<String>,
+
+    /// Share of datagrams that arrive twice
+    #[arg(long, value_name = "SHARE")]
+    duplicate: Option<String>,
+
+    /// Share of datagrams held back behind later ones
+    #[arg(long, value_name = "SHARE")]
+    reorder: Option<String>,
+
+    /// How often the network falls into two parts
+    #[arg(long, value_name = "N")]
+    partitions: Option<String>,
+
+    /// How often a node crashes
+    #[arg(long, value_name = "N")]
+    crashes: Option<String>,
+
+    /// Show the messages about this presentity as a ladder
+    #[arg(long, value_name = "URI")]
+    ladder: Option<String>,
+
+    /// Report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Simulate {
+    pub(super) fn run(self) -> Result<(), CliError> {
+        let loaded = config::load::<config::Simulate>(self.config.as_deref(), self.flags())?;
+        output::warn(&loaded.warnings);
+        if let Some(uri) = &self.ladder {
+            address::presentity(uri).map_err(|reason| CliError::Argument {
+                flag: "--ladder",
+                sentence: format!("{uri:?} {reason}"),
+            })?;
+        }
+        let bar = bar();
+        let result = node::simulate(&loaded.settings, self.ladder.as_deref(), &mut |progress| {
+            show(&bar, progress);
+        });
+        bar.finish_and_clear();
+        let simulated = result?;
+        if self.json {
+            output::say(&simulated.json.to_string());
+        } else {
+            output::say(simulated.text.trim_end());
+        }
+        if simulated.passed {
+            Ok(())
+        } else {
+            Err(CliError::Found)
+        }
+    }
+
+    fn flags(&self) -> Flags {
+        let mut flags = Flags::default();
+        flags.set("--seed", &["seed"], self.seed.as_ref());
+        flags.set(
+            "--presentities",
+            &["presentities"],
+            self.presentities.as_ref(),
+        );
+        flags.set(
+            "--subscriptions",
+            &["subscriptions"],
+            self.subscriptions.as_ref(),
+        );
+        flags.set("--duration", &["duration"], self.duration.as_ref());
+        flags.set("--delay", &["network", "delay"], self.delay.as_ref());
+        flags.set("--jitter", &["network", "jitter"], self.jitter.as_ref());
+        flags.set("--loss", &["network", "loss"], self.loss.as_ref());
+        flags.set(
+            "--duplicate",
+            &["network", "duplicate"],
+            self.duplicate.as_ref(),
+        );
+        flags.set("--reorder", &["network", "reorder"], self.reorder.as_ref());
+        flags.set(
+            "--partitions",
+            &["faults", "partitions"],
+            self.partitions.as_ref(),
+        );
+        flags.set("--crashes", &["faults", "crashes"], self.crashes.as_ref());
+        flags
+    }
+}
+
+/// A progress bar for people; scripts get none.
+fn bar() -> ProgressBar {
+    if !stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {percent:>3} % {elapsed}") {
+        bar.set_style(style);
+    }
+    bar.set_message("virtual time");
+    bar
+}
+
+fn show(bar: &ProgressBar, progress: Progress) {
+    bar.set_length(progress.total.as_secs());
+    bar.set_position(progress.passed.as_secs());
+}

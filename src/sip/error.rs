@@ -105,19 +105,28 @@ impl ParseError {
     }
 }
 
-fn answerable(message: &Message) -> bool {
+/// Whether an answer could be sent to this, and would be: there is none to ACK.
+pub(super) fn answerable(message: &Message) -> bool {
     message
         .method()
         .is_some_and(|method| *method != Method::Ack)
         && message.has(Name::Via)
 }
 
+/// A name for people.
+const fn label(name: Name) -> &'static str {
+    match name {
+        Name::Other => "Request-URI",
+        name => name.as_str(),
+    }
+}
+
 /// Why a header of a message that was otherwise read can't be used. A request gets [`HeaderError::status`] for it when the
 /// header is one that is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{name}: {reason}")]
+#[error("{}: {reason}", label(*name))]
 pub struct HeaderError {
-    /// Which header.
+    /// Which header; [`Name::Other`] stands for the Request-URI.
     pub name: Name,
     /// What is wrong with it, in words.
     pub reason: &'static str,

@@ -1,34 +1,45 @@
-//! Writing.
-use super::{Message, Method, Name, StatusCode};
-use bytes::Bytes;
-use std::fmt;
+//! Writing: header lines, and whole messages into buffers that are used again (RFC 3261, 7 and 8.2.6.2).
+
+use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
-/// Header lines, each ended by CRLF, in the making.
+use bytes::Bytes;
+use memchr::memchr2;
+
+use super::lex::{List, is_token_text, push_unfolded};
+use super::params::Pairs;
+use super::{Message, Method, Name, StatusCode};
+
+/// Header lines in the making, each ended by CRLF.
 #[derive(Clone, Debug, Default)]
 pub struct Head(Vec<u8>);
 
 impl Head {
     /// No lines yet.
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self(Vec::new())
     }
 
-    /// No lines yet, with room.
+    /// No lines yet, with room for `capacity` bytes.
     pub fn with_capacity(capacity: usize) -> Self {
         Self(Vec::with_capacity(capacity))
     }
 
-    /// Adds a line. Line ends inside the value become spaces: nothing injects a header.
+    /// Adds a line. A line end inside the value becomes a space, so that no value injects a header. [`Name::Other`] has
+    /// no spelling: nothing is added.
     pub fn line(&mut self, name: Name, value: impl fmt::Display) -> &mut Self {
-        let _ = (name, value.to_string());
-        todo!()
+        self.other(name.as_str(), value)
     }
 
     /// Adds a line with a name that is not in [`Name`]; nothing if it is no token.
     pub fn other(&mut self, name: &str, value: impl fmt::Display) -> &mut Self {
-        let _ = (name, value.to_string());
-        todo!()
+        if is_token_text(name.as_bytes()) {
+            self.0.extend_from_slice(name.as_bytes());
+            self.0.extend_from_slice(b": ");
+            push_clean(&mut self.0, value);
+            self.0.extend_from_slice(b"\r\n");
+        }
+        self
     }
 
     /// The lines.
@@ -42,16 +53,37 @@ impl Head {
     }
 }
 
-/// What a response's top Via is given (RFC 3261, 18.2.1; RFC 3581, 4).
+/// Keeps line ends out of what is written.
+struct Clean<'a>(&'a mut Vec<u8>);
+
+impl fmt::Write for Clean<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut rest = text.as_bytes();
+        while let Some(at) = memchr2(b'\r', b'\n', rest) {
+            self.0.extend_from_slice(&rest[..at]);
+            self.0.push(b' ');
+            rest = &rest[at + 1..];
+        }
+        self.0.extend_from_slice(rest);
+        Ok(())
+    }
+}
+
+fn push_clean(out: &mut Vec<u8>, value: impl fmt::Display) {
+    // Writing to memory does not fail; a Display that does leaves the value short.
+    let _ = write!(Clean(out), "{value}");
+}
+
+/// What the top Via of a response is given (RFC 3261, 18.2.1; RFC 3581, 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ViaPatch {
-    /// Where the request came from.
+    /// Where the request came from; replaces what a client may have claimed.
     pub received: IpAddr,
-    /// The port it came from, when the request asked with `rport`.
+    /// The port it came from: written if the request has an `rport` parameter.
     pub rport: Option<u16>,
 }
 
-/// Appends a request to `out`.
+/// Appends a request to `out`. `head` are whole lines, as of [`Head::finish`]; Content-Length is added.
 pub fn write_request(
     out: &mut Vec<u8>,
     method: &Method,
@@ -61,11 +93,21 @@ pub fn write_request(
     head: &[u8],
     body: &[u8],
 ) {
-    let _ = (out, method, uri, via, max_forwards, head, body);
-    todo!()
+    out.reserve(method.as_str().len() + uri.len() + via.len() + head.len() + body.len() + 80);
+    push_clean(out, method);
+    out.push(b' ');
+    push_uri(out, uri);
+    out.extend_from_slice(b" SIP/2.0\r\nVia: ");
+    push_clean(out, via);
+    out.extend_from_slice(b"\r\nMax-Forwards: ");
+    push_clean(out, max_forwards);
+    out.extend_from_slice(b"\r\n");
+    push_end(out, head, body);
 }
 
-/// Appends a response to `request` to `out`.
+/// Appends a response to `request` to `out`: every Via, the top one with `via_patch`, From, To with `to_tag` if it has no
+/// tag yet, Call-ID, CSeq, Record-Route if asked, then `head`, Content-Length and `body`. Headers that the request lacks
+/// are left out. `reason` replaces the standard phrase.
 #[expect(
     clippy::too_many_arguments,
     reason = "they are the parts of a response"
@@ -81,16 +123,109 @@ pub fn write_response(
     head: &[u8],
     body: &[u8],
 ) {
-    let _ = (
+    out.reserve(512 + head.len() + body.len());
+    out.extend_from_slice(b"SIP/2.0 ");
+    push_clean(
         out,
-        request,
-        status,
-        reason,
-        to_tag,
-        via_patch,
-        copy_record_route,
-        head,
-        body,
+        format_args!("{status} {}", reason.unwrap_or(status.reason())),
     );
-    todo!()
+    out.extend_from_slice(b"\r\n");
+    push_vias(out, request, via_patch);
+    if copy_record_route {
+        copy(out, request, Name::RecordRoute, usize::MAX);
+    }
+    copy(out, request, Name::From, 1);
+    copy(out, request, Name::To, 1);
+    if let Some(tag) = to_tag.filter(|_| request.has(Name::To) && request.to_tag().is_none()) {
+        // Behind the line that was just copied.
+        out.truncate(out.len() - 2);
+        out.extend_from_slice(b";tag=");
+        push_clean(out, tag);
+        out.extend_from_slice(b"\r\n");
+    }
+    copy(out, request, Name::CallId, 1);
+    copy(out, request, Name::CSeq, 1);
+    push_end(out, head, body);
 }
+
+/// A URI as it stands, but for bytes that would end it.
+fn push_uri(out: &mut Vec<u8>, uri: &str) {
+    for byte in uri.bytes() {
+        if byte <= b' ' {
+            push_clean(out, format_args!("%{byte:02X}"));
+        } else {
+            out.push(byte);
+        }
+    }
+}
+
+fn push_end(out: &mut Vec<u8>, head: &[u8], body: &[u8]) {
+    out.extend_from_slice(head);
+    if !head.is_empty() && !head.ends_with(b"\r\n") {
+        out.extend_from_slice(b"\r\n");
+    }
+    push_clean(out, format_args!("Content-Length: {}", body.len()));
+    out.extend_from_slice(b"\r\n\r\n");
+    out.extend_from_slice(body);
+}
+
+/// Up to `count` lines of a name, unfolded, their bytes as they were.
+fn copy(out: &mut Vec<u8>, request: &Message, name: Name, count: usize) {
+    for line in request.lines_of(name).take(count) {
+        out.extend_from_slice(name.as_str().as_bytes());
+        out.extend_from_slice(b": ");
+        push_unfolded(out, request.line_bytes(line));
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+fn push_vias(out: &mut Vec<u8>, request: &Message, patch: Option<ViaPatch>) {
+    let mut lines = request.lines_of(Name::Via);
+    if let Some(patch) = patch
+        && let Some(line) = lines.next()
+    {
+        let text = request.line_text(line);
+        let mut list = List::new(&text);
+        out.extend_from_slice(b"Via: ");
+        push_patched(out, list.next().unwrap_or(""), patch);
+        for lower in List::new(list.rest()) {
+            out.extend_from_slice(b", ");
+            out.extend_from_slice(lower.as_bytes());
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+    for line in lines {
+        out.extend_from_slice(b"Via: ");
+        push_unfolded(out, request.line_bytes(line));
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// The value with `received` and `rport`; the rest stays as written, so that the client knows its own again.
+fn push_patched(out: &mut Vec<u8>, via: &str, patch: ViaPatch) {
+    let (front, params) = via.split_at(via.find(';').unwrap_or(via.len()));
+    out.extend_from_slice(front.trim_end().as_bytes());
+    for (name, value) in Pairs::new(params) {
+        if name.eq_ignore_ascii_case("received") {
+            continue;
+        }
+        out.push(b';');
+        out.extend_from_slice(name.as_bytes());
+        match (patch.rport, value) {
+            (Some(port), _) if name.eq_ignore_ascii_case("rport") => {
+                push_clean(out, format_args!("={port}"))
+            }
+            (_, Some(value)) => push_clean(out, format_args!("={value}")),
+            (_, None) => {}
+        }
+    }
+    // A dual-stack socket shows IPv4 peers as mapped addresses; the client knows itself by the other.
+    push_clean(
+        out,
+        format_args!(";received={}", patch.received.to_canonical()),
+    );
+}
+
+#[cfg(test)]
+#[path = "head_tests.rs"]
+mod tests;

@@ -1,136 +1,284 @@
-//! A message.
-use super::{
-    Event, HeaderError, Method, Name, NameAddr, ParseError, StatusCode, SubscriptionState, Uri, Via,
-};
-use bytes::Bytes;
+//! A message over its own bytes (RFC 3261, 7): read once into an index, looked into when asked.
+
 use std::borrow::Cow;
 
-/// The CSeq header (RFC 3261, 20.16).
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct CSeq {
-    /// Below 2^31.
-    pub number: u32,
-    /// Must be that of the request.
-    pub method: Method,
-}
+use bytes::{Buf, Bytes};
+use memchr::memchr;
 
-/// A message.
+use super::error::Fault;
+use super::index::{Headers, Length, Line, Lines, Start, StartLine};
+use super::lex::{List, push_unfolded};
+use super::{HeaderError, Method, Name, ParseError, StatusCode, Uri};
+
+/// A request or a response. What comes out of it are slices of the bytes it was read from; a clone shares them.
 #[derive(Clone, Debug)]
 pub struct Message {
+    /// From the start line to the end of the body.
     raw: Bytes,
+    start: Start,
+    lines: Lines,
+    /// Where the body begins in `raw`.
+    body: usize,
 }
 
-#[expect(
-    missing_docs,
-    clippy::todo,
-    unused_variables,
-    reason = "signatures first"
-)]
 impl Message {
+    /// The longest message that is read, in bytes: the longest that fits a datagram (RFC 3261, 18.1.1).
     pub const MAX_LEN: usize = 65_535;
+    /// How many header lines are read. Ordinary messages have below 30.
     pub const MAX_HEADERS: usize = 128;
+    /// The longest start line or header with all its folds, in bytes.
     pub const MAX_LINE: usize = 8192;
 
+    /// Reads one datagram, or one message that the [`Framer`](super::Framer) has cut from a stream.
+    ///
+    /// Line ends before the start line are skipped; lines may end in LF alone. With a Content-Length, what follows the
+    /// body is cut off, and a body that is too short is an error (RFC 3261, 18.3); without one, the body is the rest.
+    ///
+    /// Nothing is said about single headers: each accessor answers for its own.
     pub fn parse(raw: Bytes) -> Result<Self, ParseError> {
-        todo!()
+        let (message, length, fault) = Self::read(raw)?;
+        let there = message.raw.len() - message.body;
+        let fault = fault.or(match length {
+            Length::Given(length) if length > there => Some(Fault::ShortBody),
+            Length::Given(_) | Length::Absent => None,
+            Length::Malformed => Some(Fault::ContentLength),
+            Length::Conflicting => Some(Fault::ConflictingLengths),
+        });
+        if let Some(fault) = fault {
+            return Err(ParseError::new(fault, Some(message)));
+        }
+        match length {
+            Length::Given(length) => Ok(message.cut(length)),
+            Length::Absent | Length::Malformed | Length::Conflicting => Ok(message),
+        }
     }
+
+    /// Start line and headers, as far as they go, and what is wrong with them.
+    pub(super) fn read(mut raw: Bytes) -> Result<(Self, Length, Option<Fault>), ParseError> {
+        let leading = raw
+            .iter()
+            .take_while(|byte| matches!(byte, b'\r' | b'\n'))
+            .count();
+        raw.advance(leading);
+        if raw.is_empty() {
+            return Err(ParseError::new(Fault::Empty, None));
+        }
+        let mut fault = None;
+        if raw.len() > Self::MAX_LEN {
+            fault = Some(Fault::TooLarge);
+            raw.truncate(Self::MAX_LEN);
+        }
+        let Some(lf) = memchr(b'\n', &raw) else {
+            return Err(ParseError::new(fault.unwrap_or(Fault::StartLine), None));
+        };
+        let line = raw[..lf].strip_suffix(b"\r").unwrap_or(&raw[..lf]);
+        let start = StartLine::read(line).ok_or_else(|| ParseError::new(Fault::StartLine, None))?;
+        if line.len() > Self::MAX_LINE {
+            fault = fault.or(Some(Fault::StartLineTooLong));
+        }
+        let headers = Headers::read(&raw, lf + 1);
+        let fault = fault.or(start.fault).or(headers.fault);
+        let message = Self {
+            raw,
+            start: start.start,
+            lines: headers.lines,
+            body: headers.body,
+        };
+        Ok((message, headers.length, fault))
+    }
+
+    /// With a body of at most `length` bytes.
+    pub(super) fn cut(mut self, length: usize) -> Self {
+        self.raw.truncate(self.body.saturating_add(length));
+        self
+    }
+
+    /// Whether this is a request.
     pub fn is_request(&self) -> bool {
-        todo!()
+        matches!(self.start, Start::Request { .. })
     }
+
+    /// The method of a request.
     pub fn method(&self) -> Option<&Method> {
-        todo!()
+        match &self.start {
+            Start::Request { method, .. } => Some(method),
+            Start::Response { .. } => None,
+        }
     }
+
+    /// The status of a response.
     pub fn status(&self) -> Option<StatusCode> {
-        todo!()
+        match self.start {
+            Start::Request { .. } => None,
+            Start::Response { status, .. } => Some(status),
+        }
     }
+
+    /// The reason phrase of a response as it was sent; empty for a request, and for a phrase that is not UTF-8.
     pub fn reason(&self) -> &str {
-        todo!()
+        match self.start {
+            Start::Request { .. } => "",
+            Start::Response { reason, .. } => str::from_utf8(reason.of(&self.raw)).unwrap_or(""),
+        }
     }
+
+    /// The Request-URI as written; empty for a response.
     pub fn uri_text(&self) -> &str {
-        todo!()
+        match self.start {
+            Start::Request { uri, .. } => str::from_utf8(uri.of(&self.raw)).unwrap_or(""),
+            Start::Response { .. } => "",
+        }
     }
+
+    /// The Request-URI.
     pub fn request_uri(&self) -> Result<Uri, HeaderError> {
-        todo!()
+        Uri::parse(self.uri_text()).map_err(|e| HeaderError::new(Name::Other, e.reason()))
     }
+
+    /// The first header of that name: unfolded, trimmed, and with replacement characters where it is not UTF-8. Of
+    /// [`Name::Other`] the first of all unknown ones: see [`Message::other`].
     pub fn text(&self, name: Name) -> Option<Cow<'_, str>> {
-        todo!()
+        self.texts(name).next()
     }
+
+    /// As [`Message::text`] for each header line of that name, in order.
     pub fn texts(&self, name: Name) -> impl Iterator<Item = Cow<'_, str>> {
-        std::iter::empty()
+        self.lines_of(name).map(|line| self.line_text(line))
     }
+
+    /// The values of all header lines of that name in order, comma lists split: quoted strings and angle brackets keep
+    /// their commas. Trimmed, and empty ones left out.
     pub fn values(&self, name: Name) -> impl Iterator<Item = Cow<'_, str>> {
-        std::iter::empty()
+        self.texts(name).flat_map(|text| match text {
+            Cow::Borrowed(text) => Values::Shared(List::new(text)),
+            Cow::Owned(text) => {
+                let values: Vec<String> = List::new(&text).map(str::to_owned).collect();
+                Values::Owned(values.into_iter())
+            }
+        })
     }
+
+    /// The first header of any name, known or unknown, without regard to case.
     pub fn other(&self, name: &str) -> Option<Cow<'_, str>> {
-        todo!()
+        match Name::of(name.as_bytes()) {
+            Name::Other => self
+                .lines_of(Name::Other)
+                .find(|line| {
+                    line.written
+                        .of(&self.raw)
+                        .eq_ignore_ascii_case(name.as_bytes())
+                })
+                .map(|line| self.line_text(line)),
+            known => self.text(known),
+        }
     }
+
+    /// All header lines in order: the name, the name as written, the value as written with its folds.
     pub fn lines(&self) -> impl Iterator<Item = (Name, &[u8], &[u8])> {
-        std::iter::empty()
+        self.lines.iter().map(|line| {
+            (
+                line.name,
+                line.written.of(&self.raw),
+                line.value.of(&self.raw),
+            )
+        })
     }
+
+    /// Whether there is a header of that name.
     pub fn has(&self, name: Name) -> bool {
-        todo!()
+        self.lines_of(name).next().is_some()
     }
+
+    /// The body: a slice of the message.
     pub fn body(&self) -> Bytes {
-        todo!()
+        self.raw.slice(self.body..)
     }
+
+    /// Everything from the start line to the end of the body, as received.
     pub fn raw(&self) -> Bytes {
         self.raw.clone()
     }
-    pub fn from(&self) -> Result<NameAddr, HeaderError> {
-        todo!()
-    }
-    pub fn to(&self) -> Result<NameAddr, HeaderError> {
-        todo!()
-    }
-    pub fn from_tag(&self) -> Option<String> {
-        todo!()
-    }
-    pub fn to_tag(&self) -> Option<String> {
-        todo!()
-    }
-    pub fn call_id(&self) -> Result<&str, HeaderError> {
-        todo!()
-    }
-    pub fn cseq(&self) -> Result<CSeq, HeaderError> {
-        todo!()
-    }
-    pub fn via(&self) -> Result<Via, HeaderError> {
-        todo!()
-    }
-    pub fn vias(&self) -> Result<Vec<Via>, HeaderError> {
-        todo!()
-    }
-    pub fn contacts(&self) -> Result<Vec<NameAddr>, HeaderError> {
-        todo!()
-    }
-    pub fn routes(&self, name: Name) -> Result<Vec<NameAddr>, HeaderError> {
-        todo!()
-    }
-    pub fn expires(&self) -> Result<Option<u32>, HeaderError> {
-        todo!()
-    }
-    pub fn min_expires(&self) -> Result<Option<u32>, HeaderError> {
-        todo!()
-    }
-    pub fn retry_after(&self) -> Result<Option<u32>, HeaderError> {
-        todo!()
-    }
-    pub fn max_forwards(&self) -> Result<Option<u32>, HeaderError> {
-        todo!()
-    }
-    pub fn event(&self) -> Result<Option<Event>, HeaderError> {
-        todo!()
-    }
-    pub fn subscription_state(&self) -> Result<Option<SubscriptionState>, HeaderError> {
-        todo!()
-    }
-    pub fn content_type(&self) -> Option<String> {
-        todo!()
-    }
-    pub fn accepts(&self) -> Option<Vec<String>> {
-        todo!()
-    }
+
+    /// The message printed anew with the same meaning: long names, no folds, one CRLF each, a Content-Length of its own.
+    /// Order, values and body stay, and bytes that are not UTF-8 as well.
     pub fn to_bytes(&self) -> Bytes {
-        todo!()
+        let mut out = Vec::with_capacity(self.raw.len() + 64);
+        match &self.start {
+            Start::Request { method, uri } => {
+                out.extend_from_slice(method.as_str().as_bytes());
+                out.push(b' ');
+                out.extend_from_slice(uri.of(&self.raw));
+                out.extend_from_slice(b" SIP/2.0\r\n");
+            }
+            Start::Response { status, reason } => {
+                out.extend_from_slice(format!("SIP/2.0 {status} ").as_bytes());
+                push_unfolded(&mut out, reason.of(&self.raw));
+                out.extend_from_slice(b"\r\n");
+            }
+        }
+        let length = format!("Content-Length: {}\r\n", self.raw.len() - self.body);
+        let mut has_length = false;
+        for (name, written, value) in self.lines() {
+            if name == Name::ContentLength {
+                if !has_length {
+                    out.extend_from_slice(length.as_bytes());
+                }
+                has_length = true;
+                continue;
+            }
+            let long = name.as_str().as_bytes();
+            out.extend_from_slice(if long.is_empty() { written } else { long });
+            out.extend_from_slice(b": ");
+            push_unfolded(&mut out, value);
+            out.extend_from_slice(b"\r\n");
+        }
+        if !has_length {
+            out.extend_from_slice(length.as_bytes());
+        }
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(&self.raw[self.body..]);
+        Bytes::from(out)
+    }
+
+    #[inline]
+    pub(super) fn lines_of(&self, name: Name) -> impl Iterator<Item = &Line> {
+        self.lines.iter().filter(move |line| line.name == name)
+    }
+
+    /// The value as written of a line that came from [`Message::lines_of`].
+    #[inline]
+    pub(super) fn line_bytes(&self, line: &Line) -> &[u8] {
+        line.value.of(&self.raw)
+    }
+
+    #[inline]
+    pub(super) fn line_text(&self, line: &Line) -> Cow<'_, str> {
+        let value = self.line_bytes(line);
+        if !line.folded {
+            return String::from_utf8_lossy(value);
+        }
+        let mut plain = Vec::with_capacity(value.len());
+        push_unfolded(&mut plain, value);
+        Cow::Owned(match String::from_utf8(plain) {
+            Ok(text) => text,
+            Err(e) => String::from_utf8_lossy(e.as_bytes()).into_owned(),
+        })
+    }
+}
+
+/// The values of one line: shared with the message, or its own when the line had to be unfolded first.
+enum Values<'a> {
+    Shared(List<'a>),
+    Owned(std::vec::IntoIter<String>),
+}
+
+impl<'a> Iterator for Values<'a> {
+    type Item = Cow<'a, str>;
+
+    fn next(&mut self) -> Option<Cow<'a, str>> {
+        match self {
+            Self::Shared(list) => list.next().map(Cow::Borrowed),
+            Self::Owned(list) => list.next().map(Cow::Owned),
+        }
     }
 }

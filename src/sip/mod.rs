@@ -3,11 +3,15 @@
 //! [`Message::parse`] finds the start line, the header lines and the body, and copies nothing; a header is looked into
 //! when somebody asks for it. What a message is answered with when it cannot be read is [`ParseError::status`].
 
+mod access;
 mod error;
+mod escape;
 mod event;
 mod framing;
 mod head;
 mod header;
+mod index;
+mod lex;
 mod message;
 mod method;
 mod name_addr;
@@ -18,12 +22,13 @@ mod uri;
 mod via;
 
 pub use self::rsip::ConvertError;
+pub use access::CSeq;
 pub use error::{Fault, HeaderError, ParseError};
 pub use event::{Event, SubscriptionState, SubscriptionStateValue};
 pub use framing::{Frame, Framer, FramingError};
 pub use head::{Head, ViaPatch, write_request, write_response};
 pub use header::Name;
-pub use message::{CSeq, Message};
+pub use message::Message;
 pub use method::Method;
 pub use name_addr::NameAddr;
 pub use params::Params;

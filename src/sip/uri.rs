@@ -1,7 +1,12 @@
-//! URIs.
-use super::Params;
+//! URIs (RFC 3261, 19.1; RFC 3859 `pres`; RFC 3966 `tel`), and the one rule that says which presentity a URI names.
+
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use memchr::memchr;
+
+use super::Params;
+use super::escape::{are_valid, normal, same};
 
 /// The scheme of a URI.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -36,7 +41,7 @@ pub enum Host {
 pub enum UriError {
     /// No `scheme:` in front.
     #[error("no scheme")]
-    NoScheme,
+    Scheme,
     /// An empty user before `@`.
     #[error("empty user")]
     User,
@@ -47,14 +52,14 @@ pub enum UriError {
     #[error("malformed port")]
     Port,
     /// White space, quotes, angle brackets or controls.
-    #[error("forbidden character")]
+    #[error("forbidden character in URI")]
     Character,
     /// `%` without two hexadecimal digits.
-    #[error("malformed escape")]
+    #[error("malformed escape in URI")]
     Escape,
 }
 
-/// A URI. For `sip`, `sips`, `pres` and `im` its parts; for others the text after the scheme is `opaque`.
+/// A URI. `sip`, `sips`, `pres` and `im` are taken apart; of others the text after the scheme is `opaque`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Uri {
     /// The scheme.
@@ -71,26 +76,298 @@ pub struct Uri {
     pub params: Params,
     /// What follows `?`, as written.
     pub headers: Option<String>,
-    /// The part after the scheme of a URI that is not made of user and host: a telephone number, say.
+    /// What follows the scheme of a URI that is not made of user and host: a telephone number, say.
     pub opaque: Option<Box<str>>,
+}
+
+impl UriError {
+    /// What is wrong, in words.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Scheme => "no scheme in URI",
+            Self::User => "empty user in URI",
+            Self::Host => "malformed host in URI",
+            Self::Port => "malformed port in URI",
+            Self::Character => "forbidden character in URI",
+            Self::Escape => "malformed escape in URI",
+        }
+    }
+}
+
+impl Scheme {
+    fn of(text: &str) -> Option<Self> {
+        const KNOWN: [(&str, Scheme); 5] = [
+            ("sip", Scheme::Sip),
+            ("sips", Scheme::Sips),
+            ("tel", Scheme::Tel),
+            ("pres", Scheme::Pres),
+            ("im", Scheme::Im),
+        ];
+        if let Some((_, scheme)) = KNOWN
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(text))
+        {
+            return Some(scheme.clone());
+        }
+        let mut bytes = text.bytes();
+        let valid = bytes
+            .next()
+            .is_some_and(|first| first.is_ascii_alphabetic())
+            && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'));
+        valid.then(|| Self::Other(text.to_ascii_lowercase().into()))
+    }
+
+    /// As it stands before the colon.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Sip => "sip",
+            Self::Sips => "sips",
+            Self::Tel => "tel",
+            Self::Pres => "pres",
+            Self::Im => "im",
+            Self::Other(name) => name,
+        }
+    }
+}
+
+impl Host {
+    /// Reads a name, an IPv4 address, or an IPv6 address in brackets.
+    pub fn parse(text: &str) -> Option<Self> {
+        if let Some(inner) = text.strip_prefix('[') {
+            return inner.strip_suffix(']')?.parse().ok().map(Self::V6);
+        }
+        if text.is_empty() {
+            return None;
+        }
+        // Underscores are forbidden in names, and in use.
+        if !text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
+        {
+            return None;
+        }
+        match text.parse() {
+            Ok(address) => Some(Self::V4(address)),
+            Err(_) => Some(Self::Name(text.to_ascii_lowercase().into())),
+        }
+    }
+
+    /// The address, when it is one.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Name(_) => None,
+            Self::V4(address) => Some(IpAddr::V4(*address)),
+            Self::V6(address) => Some(IpAddr::V6(*address)),
+        }
+    }
+
+    /// Splits `host`, `host:port`, `[v6]:port` after the host.
+    pub(super) fn split(text: &str) -> (&str, &str) {
+        let end = if text.starts_with('[') {
+            memchr(b']', text.as_bytes()).map_or(text.len(), |at| at + 1)
+        } else {
+            memchr(b':', text.as_bytes()).unwrap_or(text.len())
+        };
+        text.split_at(end)
+    }
+}
+
+/// A port: digits only, up to 65535.
+pub(super) fn port(text: &str) -> Option<u16> {
+    super::lex::number(text).and_then(|number| u16::try_from(number).ok())
 }
 
 impl Uri {
     /// Reads a whole URI, without angle brackets.
     pub fn parse(text: &str) -> Result<Self, UriError> {
-        let _ = text;
-        todo!()
+        if text
+            .bytes()
+            .any(|b| b <= b' ' || matches!(b, 0x7f | b'<' | b'>' | b'"'))
+        {
+            return Err(UriError::Character);
+        }
+        let (scheme, rest) = text.split_once(':').ok_or(UriError::Scheme)?;
+        let scheme = Scheme::of(scheme).ok_or(UriError::Scheme)?;
+        match scheme {
+            Scheme::Sip | Scheme::Sips | Scheme::Pres | Scheme::Im => {
+                Self::parse_user_host(scheme, rest)
+            }
+            Scheme::Tel => {
+                let at = memchr(b';', rest.as_bytes()).unwrap_or(rest.len());
+                let params = Params::parse(&rest[at..]).ok_or(UriError::Character)?;
+                Ok(Self {
+                    params,
+                    ..Self::opaque(scheme, &rest[..at])
+                })
+            }
+            Scheme::Other(_) => Ok(Self::opaque(scheme, rest)),
+        }
     }
 
-    /// The canonical identity of a presentity.
+    fn parse_user_host(scheme: Scheme, text: &str) -> Result<Self, UriError> {
+        if !are_valid(text) {
+            return Err(UriError::Escape);
+        }
+        // Neither `;` nor `?` ends the user, but `@` does: `user;par=u@host` has a user with a parameter in it.
+        let (user, password, text) = match text.split_once('@') {
+            Some((info, text)) => match info.split_once(':') {
+                Some((user, password)) => (Some(user), Some(password), text),
+                None => (Some(info), None, text),
+            },
+            None => (None, None, text),
+        };
+        if user == Some("") {
+            return Err(UriError::User);
+        }
+        let (text, headers) = match text.split_once('?') {
+            Some((text, headers)) => (text, Some(headers)),
+            None => (text, None),
+        };
+        let (hostport, params) = text.split_at(memchr(b';', text.as_bytes()).unwrap_or(text.len()));
+        let (host, rest) = Host::split(hostport);
+        let port = match rest.strip_prefix(':') {
+            Some(digits) => Some(port(digits).ok_or(UriError::Port)?),
+            None if rest.is_empty() => None,
+            None => return Err(UriError::Host),
+        };
+        Ok(Self {
+            scheme,
+            user: user.map(str::to_owned),
+            password: password.map(str::to_owned),
+            host: Host::parse(host).ok_or(UriError::Host)?,
+            port,
+            params: Params::parse(params).ok_or(UriError::Character)?,
+            headers: headers.map(str::to_owned),
+            opaque: None,
+        })
+    }
+
+    pub(super) fn opaque(scheme: Scheme, rest: &str) -> Self {
+        Self {
+            scheme,
+            user: None,
+            password: None,
+            host: Host::Name("".into()),
+            port: None,
+            params: Params::new(),
+            headers: None,
+            opaque: Some(rest.into()),
+        }
+    }
+
+    /// The canonical identity of the presentity that the URI names: `sip:user@host`, or `sip:user@host:port` if a port
+    /// was written (RFC 3261, 19.1.4: an explicit port never equals none).
+    ///
+    /// The user keeps its case, and its escapes are made normal: `%61` is `a`, but `%00` and `%40` stay escaped. The host
+    /// is in lower case. Password, parameters and headers are left out. `sips`, `pres` and `im` name the same as `sip`.
+    /// A `tel` number loses its visual separators (RFC 3966, 5); any other URI stays as it is.
     pub fn aor(&self) -> String {
-        todo!()
+        let mut aor = String::with_capacity(48);
+        if let Some(opaque) = &self.opaque {
+            aor.push_str(self.scheme.as_str());
+            aor.push(':');
+            if self.scheme == Scheme::Tel {
+                aor.extend(telephone(opaque));
+                if let Some(context) = self.params.get("phone-context") {
+                    aor.push_str(";phone-context=");
+                    aor.push_str(&context.to_ascii_lowercase());
+                }
+            } else {
+                aor.push_str(opaque);
+            }
+            return aor;
+        }
+        aor.push_str("sip:");
+        if let Some(user) = &self.user {
+            normal(user, &mut aor);
+            aor.push('@');
+        }
+        push_host(&mut aor, &self.host, self.port);
+        aor
     }
 
-    /// Whether both name the same resource (RFC 3261, 19.1.4).
+    /// Whether both name the same resource by the rules of RFC 3261, 19.1.4.
     pub fn equals(&self, other: &Self) -> bool {
-        let _ = other;
-        todo!()
+        if self.scheme != other.scheme || self.opaque.is_some() {
+            return self.scheme == other.scheme && self.aor() == other.aor();
+        }
+        self.host == other.host
+            && self.port == other.port
+            && same_option(self.user.as_deref(), other.user.as_deref())
+            && same_option(self.password.as_deref(), other.password.as_deref())
+            && params_match(&self.params, &other.params)
+            && params_match(&other.params, &self.params)
+            && headers_match(self.headers.as_deref(), other.headers.as_deref())
+    }
+
+    /// Whether the host part is a sip host that can be asked: not so for `tel:` or `urn:`.
+    pub fn has_host(&self) -> bool {
+        self.opaque.is_none()
+    }
+}
+
+/// `host` or `host:port`.
+pub(super) fn push_host(out: &mut String, host: &Host, port: Option<u16>) {
+    use fmt::Write;
+    // Writing to a String does not fail.
+    let _ = match port {
+        Some(port) => write!(out, "{host}:{port}"),
+        None => write!(out, "{host}"),
+    };
+}
+
+/// A number without its visual separators.
+fn telephone(number: &str) -> impl Iterator<Item = char> {
+    number
+        .chars()
+        .filter(|c| !matches!(c, '-' | '.' | '(' | ')'))
+        .map(|c| c.to_ascii_lowercase())
+}
+
+fn same_option(one: Option<&str>, two: Option<&str>) -> bool {
+    match (one, two) {
+        (Some(one), Some(two)) => same(one, two),
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
+/// A parameter that both have must agree; of those that one has alone, some matter even at their default.
+fn params_match(one: &Params, two: &Params) -> bool {
+    one.iter().all(|(name, value)| match two.get(name) {
+        Some(other) => {
+            let value = value.unwrap_or("");
+            same(&value.to_ascii_lowercase(), &other.to_ascii_lowercase())
+        }
+        None => !["user", "ttl", "method", "maddr", "transport"]
+            .iter()
+            .any(|n| n.eq_ignore_ascii_case(name)),
+    })
+}
+
+/// The same headers in any order.
+fn headers_match(one: Option<&str>, two: Option<&str>) -> bool {
+    let list = |headers: Option<&str>| {
+        let mut list: Vec<(String, String)> = headers
+            .unwrap_or("")
+            .split('&')
+            .filter(|header| !header.is_empty())
+            .map(|header| {
+                let (name, value) = header.split_once('=').unwrap_or((header, ""));
+                let mut normal_value = String::new();
+                normal(value, &mut normal_value);
+                (name.to_ascii_lowercase(), normal_value)
+            })
+            .collect();
+        list.sort();
+        list
+    };
+    list(one) == list(two)
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -106,7 +383,29 @@ impl fmt::Display for Host {
 
 impl fmt::Display for Uri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let _ = f;
-        todo!()
+        write!(f, "{}:", self.scheme)?;
+        if let Some(opaque) = &self.opaque {
+            return write!(f, "{opaque}{}", self.params);
+        }
+        if let Some(user) = &self.user {
+            f.write_str(user)?;
+            if let Some(password) = &self.password {
+                write!(f, ":{password}")?;
+            }
+            f.write_str("@")?;
+        }
+        write!(f, "{}", self.host)?;
+        if let Some(port) = self.port {
+            write!(f, ":{port}")?;
+        }
+        write!(f, "{}", self.params)?;
+        match &self.headers {
+            Some(headers) => write!(f, "?{headers}"),
+            None => Ok(()),
+        }
     }
 }
+
+#[cfg(test)]
+#[path = "uri_tests.rs"]
+mod tests;

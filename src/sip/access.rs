@@ -1,0 +1,222 @@
+//! The headers that everybody asks for, each read when it is asked for (RFC 3261, 20; RFC 6665, 8.2).
+
+use std::borrow::Cow;
+
+use super::lex::{is_token_text, number, seconds, trim_text};
+use super::name_addr::Parts;
+use super::{Event, HeaderError, Message, Method, Name, NameAddr, SubscriptionState, Via};
+
+/// The CSeq header (RFC 3261, 20.16).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CSeq {
+    /// Below 2^31.
+    pub number: u32,
+    /// Must be that of the request.
+    pub method: Method,
+}
+
+impl CSeq {
+    /// Reads a header value; `Err` says in words what is wrong.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let (digits, method) = trim_text(text).split_once([' ', '\t']).ok_or("no method")?;
+        let digits = number(digits).ok_or("not a number")?;
+        let number = u32::try_from(digits)
+            .ok()
+            .filter(|number| *number < 1 << 31)
+            .ok_or("beyond 2^31 - 1")?;
+        let method = trim_text(method);
+        if !is_token_text(method.as_bytes()) {
+            return Err("malformed method");
+        }
+        Ok(Self {
+            number,
+            method: Method::from(method),
+        })
+    }
+}
+
+impl std::fmt::Display for CSeq {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.number, self.method)
+    }
+}
+
+impl Message {
+    /// The From header.
+    pub fn from(&self) -> Result<NameAddr, HeaderError> {
+        self.address(Name::From)
+    }
+
+    /// The To header.
+    pub fn to(&self) -> Result<NameAddr, HeaderError> {
+        self.address(Name::To)
+    }
+
+    /// The tag of From, when there is one.
+    pub fn from_tag(&self) -> Option<String> {
+        self.tag(Name::From)
+    }
+
+    /// The tag of To, when there is one: the request is in a dialog.
+    pub fn to_tag(&self) -> Option<String> {
+        self.tag(Name::To)
+    }
+
+    /// The Call-ID, compared byte by byte.
+    pub fn call_id(&self) -> Result<&str, HeaderError> {
+        let name = Name::CallId;
+        let mut lines = self.lines_of(name);
+        let line = lines.next().ok_or(HeaderError::missing(name))?;
+        if lines.next().is_some() {
+            return Err(HeaderError::new(name, "more than one"));
+        }
+        let text = str::from_utf8(self.line_bytes(line))
+            .map_err(|_| HeaderError::new(name, "not UTF-8"))?;
+        if text.is_empty() || text.bytes().any(|b| b <= b' ' || b == 0x7f) {
+            return Err(HeaderError::new(name, "empty, or white space inside"));
+        }
+        Ok(text)
+    }
+
+    /// The CSeq header.
+    pub fn cseq(&self) -> Result<CSeq, HeaderError> {
+        let name = Name::CSeq;
+        let text = self.single(name)?.ok_or(HeaderError::missing(name))?;
+        CSeq::parse(&text).map_err(|reason| HeaderError::new(name, reason))
+    }
+
+    /// The topmost Via.
+    pub fn via(&self) -> Result<Via, HeaderError> {
+        let text = self
+            .values(Name::Via)
+            .next()
+            .ok_or(HeaderError::missing(Name::Via))?;
+        Via::parse(&text).map_err(|reason| HeaderError::new(Name::Via, reason))
+    }
+
+    /// All Vias from the top.
+    pub fn vias(&self) -> Result<Vec<Via>, HeaderError> {
+        self.values(Name::Via)
+            .map(|text| Via::parse(&text).map_err(|reason| HeaderError::new(Name::Via, reason)))
+            .collect()
+    }
+
+    /// All contacts; `*` is one that [`NameAddr::is_wildcard`].
+    pub fn contacts(&self) -> Result<Vec<NameAddr>, HeaderError> {
+        self.routes(Name::Contact)
+    }
+
+    /// All addresses of Route, Record-Route, Path, Service-Route, in order.
+    pub fn routes(&self, name: Name) -> Result<Vec<NameAddr>, HeaderError> {
+        self.values(name)
+            .map(|text| NameAddr::parse(&text).map_err(|reason| HeaderError::new(name, reason)))
+            .collect()
+    }
+
+    /// The Expires header; what exceeds 2^32 - 1 counts as that (RFC 3261, 20.19).
+    pub fn expires(&self) -> Result<Option<u32>, HeaderError> {
+        self.seconds(Name::Expires)
+    }
+
+    /// The Min-Expires header.
+    pub fn min_expires(&self) -> Result<Option<u32>, HeaderError> {
+        self.seconds(Name::MinExpires)
+    }
+
+    /// The seconds of the Retry-After header; its comment and parameters are passed over (RFC 3261, 20.33).
+    pub fn retry_after(&self) -> Result<Option<u32>, HeaderError> {
+        let name = Name::RetryAfter;
+        let Some(text) = self.single(name)? else {
+            return Ok(None);
+        };
+        let end = text.find([';', '(', ' ', '\t']).unwrap_or(text.len());
+        seconds(&text[..end])
+            .map(Some)
+            .ok_or(HeaderError::new(name, "not a number of seconds"))
+    }
+
+    /// The Max-Forwards header: 0 to 255 (RFC 3261, 20.22).
+    pub fn max_forwards(&self) -> Result<Option<u32>, HeaderError> {
+        match self.seconds(Name::MaxForwards) {
+            Ok(Some(256..)) => Err(HeaderError::new(Name::MaxForwards, "beyond 255")),
+            other => other,
+        }
+    }
+
+    /// The Event header.
+    pub fn event(&self) -> Result<Option<Event>, HeaderError> {
+        self.parsed(Name::Event, Event::parse)
+    }
+
+    /// The Subscription-State header.
+    pub fn subscription_state(&self) -> Result<Option<SubscriptionState>, HeaderError> {
+        self.parsed(Name::SubscriptionState, SubscriptionState::parse)
+    }
+
+    /// The type of the body, `type/subtype` in lower case and without parameters.
+    pub fn content_type(&self) -> Option<String> {
+        self.text(Name::ContentType).map(|text| media_type(&text))
+    }
+
+    /// The types of all Accept headers as [`Message::content_type`] has them; None when there is no such header, which is
+    /// something else than one that accepts nothing.
+    pub fn accepts(&self) -> Option<Vec<String>> {
+        self.has(Name::Accept).then(|| {
+            self.values(Name::Accept)
+                .map(|text| media_type(&text))
+                .collect()
+        })
+    }
+
+    fn address(&self, name: Name) -> Result<NameAddr, HeaderError> {
+        let address = self
+            .parsed(name, NameAddr::parse)?
+            .ok_or(HeaderError::missing(name))?;
+        if address.is_wildcard() {
+            return Err(HeaderError::new(name, "no scheme in URI"));
+        }
+        Ok(address)
+    }
+
+    fn tag(&self, name: Name) -> Option<String> {
+        let text = self.text(name)?;
+        Parts::of(&text).ok()?.tag().map(str::to_owned)
+    }
+
+    fn seconds(&self, name: Name) -> Result<Option<u32>, HeaderError> {
+        self.parsed(name, |text| seconds(text).ok_or("not a number"))
+    }
+
+    fn parsed<T>(
+        &self,
+        name: Name,
+        parse: impl FnOnce(&str) -> Result<T, &'static str>,
+    ) -> Result<Option<T>, HeaderError> {
+        let Some(text) = self.single(name)? else {
+            return Ok(None);
+        };
+        parse(&text)
+            .map(Some)
+            .map_err(|reason| HeaderError::new(name, reason))
+    }
+
+    /// The header of a name that may stand once only (RFC 4475, 3.3.8).
+    fn single(&self, name: Name) -> Result<Option<Cow<'_, str>>, HeaderError> {
+        let mut texts = self.texts(name);
+        let first = texts.next();
+        match texts.next() {
+            Some(_) => Err(HeaderError::new(name, "more than one")),
+            None => Ok(first),
+        }
+    }
+}
+
+fn media_type(text: &str) -> String {
+    let end = text.find(';').unwrap_or(text.len());
+    // White space around the slash is allowed (RFC 3261, 25.1: SLASH).
+    text[..end]
+        .chars()
+        .filter(|c| !matches!(c, ' ' | '\t'))
+        .map(|c| c.to_ascii_lowercase())
+        .collect()
+}

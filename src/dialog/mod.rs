@@ -174,7 +174,7 @@ impl Dialog {
     /// Starts a request: counts CSeq up by one, writes Route, From, To, Call-ID and CSeq into `head`, and says where the
     /// request goes (RFC 3261, 12.2.1.1).
     pub fn request(&mut self, method: &Method, head: &mut Head) -> Target {
-        self.local_cseq += 1;
+        self.local_cseq = self.local_cseq.saturating_add(1);
         let target = self.write_routes(head);
         head.line(
             Name::From,

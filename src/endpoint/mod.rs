@@ -1,156 +1,130 @@
 //! The heart of the stack as a value: checks, transactions, module table (RFC 3261, section 8.2).
+//!
+//! Bytes go in with the flow they came over; out come effects: bytes to send, requests for modules, the ends of requests
+//! that modules sent. What is wrong with a request is answered here, and so is what no module has claimed; a module sees
+//! only requests that are well formed, new, and its own.
+//!
+//! ```text
+//!             receive                       Deliver
+//!  transport ────────> │ checks ─ server transactions ─ table │ ────────> module
+//!            <──────── │                                      │ <──────── reply
+//!               Send   │ client transactions ─── way to go    │ <──────── send
+//!             receive  │                                      │ ────────> Outcome
+//! ```
+//!
+//! Answers of the endpoint's own are stateless (RFC 3261, 8.2.7): the same request gets the same bytes each time, and a
+//! flood of nonsense leaves nothing behind. A transaction is kept only for what a module has been given.
 
+mod check;
 mod counters;
+mod effect;
+mod incoming;
 mod modules;
+mod outgoing;
+mod respond;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use rustc_hash::FxHashMap;
 
+pub use check::Refusal;
 pub use counters::Counters;
+pub use effect::{Effect, Origin, Settings};
 pub use modules::{
     Builder, ClaimConflict, Claimed, ModuleTable, Route, Sharding, shard_in, shard_of,
 };
 
 use crate::entropy::Entropy;
-use crate::exchange::{ConnectionId, Flow, Incoming, Outcome, Outgoing, Reply, Shard, Transport};
+use crate::exchange::{ConnectionId, Flow, Outcome, OutcomeResult, Token, Transport};
 use crate::sip::{FramingError, Message};
-use crate::time::Timestamp;
-use crate::transaction;
+use crate::time::{Timestamp, Wheel};
+use crate::transaction::{Clients, Ended, Fired, Servers, Timer};
 
 /// A module in the endpoint's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModuleId(pub u16);
-
-/// What an endpoint is told at birth.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Which shard of its node this endpoint is.
-    pub shard: Shard,
-    /// How many shards the node has.
-    pub shards: Shard,
-    /// T1, T2, T4.
-    pub timers: transaction::Timers,
-    /// Server header of responses, if any.
-    pub server_name: Option<String>,
-    /// User-Agent header of requests, if any.
-    pub user_agent: Option<String>,
-    /// How many requests may be with modules, unanswered. Over it a request gets 503 before any work is done for it;
-    /// a request inside a dialog, which costs a subscriber more to lose, only over twice as many.
-    pub max_in_flight: usize,
-    /// Seconds in Retry-After of that 503.
-    pub retry_after: u32,
-}
-
-impl Default for Settings {
-    /// The only shard of a node.
-    fn default() -> Self {
-        Self {
-            shard: 0,
-            shards: 1,
-            timers: transaction::Timers::default(),
-            server_name: None,
-            user_agent: None,
-            max_in_flight: 10_000,
-            retry_after: 5,
-        }
-    }
-}
-
-/// One instance of a module: whose request this was, or who gets it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Origin {
-    /// The module.
-    pub module: ModuleId,
-    /// Its shard.
-    pub shard: Shard,
-}
-
-/// What an endpoint wants done, in order.
-#[derive(Clone, Debug)]
-pub enum Effect {
-    /// Put these bytes on the wire.
-    Send {
-        /// The way.
-        flow: Flow,
-        /// One whole message.
-        bytes: Bytes,
-    },
-    /// Find a way to this place: resolve the name, pick a local socket or connect (or take a connection that stands),
-    /// then call [`Endpoint::routed`].
-    Route {
-        /// Given back with the answer.
-        ticket: u64,
-        /// The transport, unless the name's own records should choose it (RFC 3263, 4.1).
-        transport: Option<Transport>,
-        /// A name, or an address without brackets.
-        host: String,
-        /// The port, unless it is the default one or the name's records should say.
-        port: Option<u16>,
-    },
-    /// A request for a module, which owes one [`Reply`].
-    Deliver {
-        /// The instance that gets it.
-        origin: Origin,
-        /// The request.
-        incoming: Incoming,
-    },
-    /// A request that an observer may look at; it owes nothing.
-    Observe {
-        /// The observer.
-        module: ModuleId,
-        /// Where the request came from.
-        flow: Flow,
-        /// The request.
-        message: Message,
-    },
-    /// How a module's request ended.
-    Outcome {
-        /// The instance that sent it.
-        origin: Origin,
-        /// Its end.
-        outcome: Outcome,
-    },
-    /// A message for another shard's endpoint, to be given to its [`Endpoint::receive`].
-    HandOver {
-        /// Which.
-        shard: Shard,
-        /// Where the message came from.
-        flow: Flow,
-        /// The message as it came.
-        bytes: Bytes,
-    },
-    /// Close this connection, after what was sent over it.
-    Close {
-        /// Which.
-        connection: ConnectionId,
-    },
-}
 
 /// The endpoint of one shard.
 #[derive(Debug)]
 pub struct Endpoint {
     settings: Settings,
     modules: ModuleTable,
+    entropy: Entropy,
     counters: Counters,
+    /// Secret of this endpoint: no outsider can make keys or tags collide.
+    seed: usize,
+    servers: Servers,
+    clients: Clients<Origin>,
+    wheel: Wheel<Timer>,
+    /// Questions to the transport that are not answered yet. Numbers grow with time and all wait equally long, so the
+    /// first one is also the first to lapse.
+    tickets: BTreeMap<u64, outgoing::Ticket>,
+    last_ticket: u64,
+    locals: Vec<(Transport, SocketAddr)>,
+    /// Connections that stand, with their other ends: an id that a store remembers from an earlier life of the node may
+    /// have been given to somebody else since.
+    connections: FxHashMap<ConnectionId, SocketAddr>,
+    /// For building transaction keys.
+    key: Vec<u8>,
+    /// For building header lines.
+    head: Vec<u8>,
+    /// For building whole messages, which are then copied once into a buffer of their exact size.
+    buffer: Vec<u8>,
 }
 
-#[expect(unused_variables, reason = "signatures first")]
 impl Endpoint {
     /// An endpoint with these modules.
-    pub fn new(settings: Settings, modules: ModuleTable, entropy: Entropy) -> Self {
+    pub fn new(settings: Settings, modules: ModuleTable, mut entropy: Entropy) -> Self {
+        // Only its unpredictability counts, so a shorter word loses nothing.
+        let seed = entropy.next_u64() as usize;
         Self {
             settings,
             modules,
+            entropy,
             counters: Counters::default(),
+            seed,
+            servers: Servers::new(seed),
+            clients: Clients::new(),
+            wheel: Wheel::new(),
+            tickets: BTreeMap::new(),
+            last_ticket: 0,
+            locals: Vec::new(),
+            connections: FxHashMap::default(),
+            key: Vec::new(),
+            head: Vec::new(),
+            buffer: Vec::new(),
         }
     }
 
-    /// Says at which addresses peers reach this node. The first of a transport and address family is the usual one.
-    pub fn set_locals(&mut self, locals: Vec<(Transport, SocketAddr)>) {}
+    /// Says at which addresses peers reach this node, never unspecified ones. Among those that fit a destination the first
+    /// is taken.
+    pub fn set_locals(&mut self, locals: Vec<(Transport, SocketAddr)>) {
+        self.locals = locals;
+    }
 
     /// Takes one datagram or one framed message.
-    pub fn receive(&mut self, now: Timestamp, flow: Flow, bytes: Bytes, out: &mut Vec<Effect>) {}
+    pub fn receive(&mut self, now: Timestamp, flow: Flow, bytes: Bytes, out: &mut Vec<Effect>) {
+        self.counters.received += 1;
+        self.stands(&flow);
+        match Message::parse(bytes) {
+            Ok(message) if message.is_request() => self.request(now, flow, message, out),
+            Ok(message) => self.response(now, flow, message, out),
+            Err(error) => match (error.status(), error.message()) {
+                (Some(status), Some(message)) => {
+                    self.refuse(
+                        now,
+                        &flow,
+                        message,
+                        &Refusal::Unreadable(status, error.fault()),
+                        out,
+                    );
+                }
+                (None, _) | (_, None) => self.counters.unreadable += 1,
+            },
+        }
+    }
 
     /// Takes the end of a stream that can't be framed any more: answers if an answer is possible, and closes.
     pub fn framing_error(
@@ -160,56 +134,95 @@ impl Endpoint {
         error: &FramingError,
         out: &mut Vec<Effect>,
     ) {
-    }
-
-    /// Takes a module's answer.
-    pub fn reply(&mut self, now: Timestamp, reply: Reply, out: &mut Vec<Effect>) {}
-
-    /// Sends a module's request. Exactly one [`Effect::Outcome`] follows, now or later.
-    pub fn send(
-        &mut self,
-        now: Timestamp,
-        origin: Origin,
-        outgoing: Outgoing,
-        out: &mut Vec<Effect>,
-    ) {
-    }
-
-    /// Takes the answer to an [`Effect::Route`]: the way, or in words why there is none.
-    pub fn routed(
-        &mut self,
-        now: Timestamp,
-        ticket: u64,
-        way: Result<Flow, String>,
-        out: &mut Vec<Effect>,
-    ) {
+        self.counters.received += 1;
+        self.stands(&flow);
+        match (error.status(), error.message()) {
+            (Some(status), Some(message)) => {
+                self.refuse(
+                    now,
+                    &flow,
+                    message,
+                    &Refusal::Unreadable(status, error.fault()),
+                    out,
+                );
+            }
+            (None, _) | (_, None) => self.counters.unreadable += 1,
+        }
+        out.push(Effect::Close {
+            connection: flow.connection,
+        });
     }
 
     /// Takes note that a connection is gone, and with it the requests that were sent over it.
     pub fn connection_closed(
         &mut self,
-        now: Timestamp,
+        _now: Timestamp,
         connection: ConnectionId,
         out: &mut Vec<Effect>,
     ) {
+        self.connections.remove(&connection);
+        let failed = self.clients.fail(&mut self.wheel, |flow| {
+            flow.transport.is_reliable() && flow.connection == connection
+        });
+        for Ended { origin, token } in failed {
+            self.fail(origin, token, "connection closed".to_owned(), out);
+        }
     }
 
     /// Takes note that the transport could not send over this flow; requests that went there have failed.
     pub fn send_failed(
         &mut self,
-        now: Timestamp,
+        _now: Timestamp,
         flow: &Flow,
         reason: &str,
         out: &mut Vec<Effect>,
     ) {
+        let failed = self.clients.fail(&mut self.wheel, |other| {
+            other.transport == flow.transport
+                && other.remote == flow.remote
+                && other.connection == flow.connection
+        });
+        for Ended { origin, token } in failed {
+            self.fail(origin, token, reason.to_owned(), out);
+        }
     }
 
     /// Fires what is due.
-    pub fn wake(&mut self, now: Timestamp, out: &mut Vec<Effect>) {}
+    pub fn wake(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        while let Some((_, timer)) = self.wheel.pop(now) {
+            match timer {
+                Timer::E(row) => {
+                    let timers = &self.settings.timers;
+                    match self.clients.retransmit(now, &mut self.wheel, timers, row) {
+                        Fired::Retransmit(flow, bytes) => {
+                            self.counters.requests_retransmitted += 1;
+                            out.push(Effect::Send { flow, bytes });
+                        }
+                        Fired::TimedOut(_) | Fired::Gone => {}
+                    }
+                }
+                Timer::F(row) => match self.clients.time_out(&mut self.wheel, row) {
+                    Fired::TimedOut(Ended { origin, token }) => self.time_out(origin, token, out),
+                    Fired::Retransmit(..) | Fired::Gone => {}
+                },
+                Timer::K(row) => self.clients.expire(row),
+                Timer::J(row) | Timer::Unanswered(row) => {
+                    if self.servers.expire(row) {
+                        self.counters.unanswered += 1;
+                    }
+                }
+            }
+        }
+        self.lapse_tickets(now, out);
+    }
 
     /// When [`Endpoint::wake`] has something to do.
     pub fn next_wake(&self) -> Option<Timestamp> {
-        None
+        let ticket = self
+            .tickets
+            .first_key_value()
+            .map(|(_, ticket)| ticket.lapses);
+        [self.wheel.next(), ticket].into_iter().flatten().min()
     }
 
     /// Who has claimed Manager messages of this type; case and white space around it do not matter.
@@ -226,4 +239,49 @@ impl Endpoint {
     pub fn modules(&self) -> &ModuleTable {
         &self.modules
     }
+
+    /// How many requests are with modules, unanswered.
+    pub fn in_flight(&self) -> usize {
+        self.servers.trying()
+    }
+
+    /// How many transactions are kept: of clients, and of ourselves.
+    pub fn transactions(&self) -> (usize, usize) {
+        (self.servers.len(), self.clients.len())
+    }
+
+    /// Remembers the connection that a message came over.
+    fn stands(&mut self, flow: &Flow) {
+        if flow.transport.is_reliable() && flow.shard == self.settings.shard {
+            self.connections.insert(flow.connection, flow.remote);
+        }
+    }
+
+    /// Whether a flow can be sent over: a datagram always, a connection while it stands.
+    fn is_alive(&self, flow: &Flow) -> bool {
+        !flow.transport.is_reliable()
+            || (flow.shard == self.settings.shard
+                && self.connections.get(&flow.connection) == Some(&flow.remote))
+    }
+
+    fn time_out(&mut self, origin: Origin, token: Token, out: &mut Vec<Effect>) {
+        self.counters.timeouts += 1;
+        let outcome = Outcome {
+            token,
+            result: OutcomeResult::Timeout,
+        };
+        out.push(Effect::Outcome { origin, outcome });
+    }
+
+    fn fail(&mut self, origin: Origin, token: Token, reason: String, out: &mut Vec<Effect>) {
+        self.counters.transport_errors += 1;
+        let outcome = Outcome {
+            token,
+            result: OutcomeResult::TransportError(reason),
+        };
+        out.push(Effect::Outcome { origin, outcome });
+    }
 }
+
+#[cfg(test)]
+mod tests;

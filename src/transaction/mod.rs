@@ -1,6 +1,31 @@
-//! Non-INVITE client and server transactions (RFC 3261, section 17; RFC 4320).
+//! Non-INVITE client and server transactions as values (RFC 3261, section 17; RFC 4320; RFC 6026 does not apply).
+//!
+//! ```text
+//!        client (17.1.2)                          server (17.2.2)
+//!   request |  Timer E: again (UDP)          request | to the module
+//!           V  Timer F: timeout                      V
+//!        Trying ── 1xx ──> Proceeding             Trying ── no reply for 64*T1 ──> gone, in silence
+//!           |                  |                     | reply
+//!           └──── 2xx-6xx ─────┤                     V
+//!                              V                 Completed   retransmission: the same bytes
+//!                          Completed                 | Timer J
+//!                              | Timer K             V
+//!                              V                   gone
+//!                            gone
+//! ```
+//!
+//! There is no Proceeding on the server's side: the only provisional response that RFC 4320 leaves is a late 100, and it
+//! may be left out. [`Clients`] and [`Servers`] hold the transactions of one endpoint; both share its [`crate::time::Wheel`].
+
+mod client;
+mod key;
+mod server;
 
 use std::time::Duration;
+
+pub use client::{Clients, Ended, Fired, Received, Request};
+pub use key::{COOKIE, branch, branch_of_ours, merge_key, server_key};
+pub use server::{Answer, Found, Pending, Servers};
 
 /// The times from which all timers follow (RFC 3261, 17.1.1.1 and table 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +49,24 @@ impl Default for Timers {
 }
 
 impl Timers {
-    /// How long a client waits for a final response (Timer F), and a server repeats it (Timer J).
+    /// How long a client waits for a final response (Timer F), and a server repeats it (Timer J): 64*T1.
     pub fn lifetime(&self) -> Duration {
         self.t1 * 64
     }
+}
+
+/// What fires in a transaction. The number is its row in [`Clients`] or [`Servers`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timer {
+    /// The request is sent again: after T1, then twice as long each time up to T2 (17.1.2.2). Not on reliable transports.
+    E(u32),
+    /// The request has no final response after 64*T1: timeout (17.1.2.2).
+    F(u32),
+    /// No more retransmissions of the final response are expected: T4, at once on reliable transports (17.1.2.2).
+    K(u32),
+    /// No more retransmissions of the request are expected: 64*T1, at once on reliable transports (17.2.2).
+    J(u32),
+    /// The module has not answered within 64*T1. The client has given up by now, and a 408 would only do harm
+    /// (RFC 4320, 3.2): the request is forgotten in silence.
+    Unanswered(u32),
 }

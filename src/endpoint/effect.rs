@@ -1,0 +1,113 @@
+//! What an endpoint is told at birth, and what it wants done.
+
+use bytes::Bytes;
+
+use super::ModuleId;
+use crate::exchange::{ConnectionId, Flow, Incoming, Outcome, Shard, Transport};
+use crate::sip::Message;
+use crate::transaction;
+
+/// What an endpoint is told at birth.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Which shard of its node this endpoint is.
+    pub shard: Shard,
+    /// How many shards the node has.
+    pub shards: Shard,
+    /// T1, T2, T4.
+    pub timers: transaction::Timers,
+    /// Server header of responses, if any.
+    pub server_name: Option<String>,
+    /// User-Agent header of requests, if any.
+    pub user_agent: Option<String>,
+    /// How many requests may be with modules, unanswered. Over it a request gets 503 before any work is done for it;
+    /// a request inside a dialog, which costs a subscriber more to lose, only over twice as many.
+    pub max_in_flight: usize,
+    /// Seconds in Retry-After of that 503.
+    pub retry_after: u32,
+}
+
+impl Default for Settings {
+    /// The only shard of a node.
+    fn default() -> Self {
+        Self {
+            shard: 0,
+            shards: 1,
+            timers: transaction::Timers::default(),
+            server_name: None,
+            user_agent: None,
+            max_in_flight: 10_000,
+            retry_after: 5,
+        }
+    }
+}
+
+/// One instance of a module: whose request this was, or who gets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Origin {
+    /// The module.
+    pub module: ModuleId,
+    /// Its shard.
+    pub shard: Shard,
+}
+
+/// What an endpoint wants done, in order.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Put these bytes on the wire.
+    Send {
+        /// The way.
+        flow: Flow,
+        /// One whole message.
+        bytes: Bytes,
+    },
+    /// Find a way to this place: resolve the name, pick a local socket or connect (or take a connection that stands),
+    /// then call [`super::Endpoint::routed`].
+    Route {
+        /// Given back with the answer.
+        ticket: u64,
+        /// The transport, unless the name's own records should choose it (RFC 3263, 4.1).
+        transport: Option<Transport>,
+        /// A name, or an address without brackets.
+        host: String,
+        /// The port, unless it is the default one or the name's records should say.
+        port: Option<u16>,
+    },
+    /// A request for a module, which owes one [`crate::exchange::Reply`].
+    Deliver {
+        /// The instance that gets it.
+        origin: Origin,
+        /// The request.
+        incoming: Incoming,
+    },
+    /// A request that an observer may look at; it owes nothing.
+    Observe {
+        /// The observer.
+        module: ModuleId,
+        /// Where the request came from.
+        flow: Flow,
+        /// The request.
+        message: Message,
+    },
+    /// How a module's request ended.
+    Outcome {
+        /// The instance that sent it.
+        origin: Origin,
+        /// Its end.
+        outcome: Outcome,
+    },
+    /// A message for another shard's endpoint, to be given to its [`super::Endpoint::receive`].
+    HandOver {
+        /// Which.
+        shard: Shard,
+        /// Where the message came from.
+        flow: Flow,
+        /// The message as it came.
+        bytes: Bytes,
+    },
+    /// Close this connection, after what was sent over it.
+    Close {
+        /// Which.
+        connection: ConnectionId,
+    },
+}

@@ -1,0 +1,223 @@
+//! Messages that come in: requests on their way to a module, responses on their way to who asked.
+
+use super::check::{self, Refusal, Verdict};
+use super::{Effect, Endpoint, Sharding};
+use crate::exchange::{Flow, Incoming, Outcome, OutcomeResult, TransactionId};
+use crate::sip::{Message, Method, Name, Via};
+use crate::time::Timestamp;
+use crate::transaction::{Ended, Found, Pending, Received, branch_of_ours, merge_key, server_key};
+
+/// Methods whose transactions a CANCEL may be about. It can't be told from the CANCEL itself (RFC 3261, 9.2).
+const CANCELLABLE: [Method; 7] = [
+    Method::Invite,
+    Method::Subscribe,
+    Method::Publish,
+    Method::Notify,
+    Method::Register,
+    Method::Options,
+    Method::Message,
+];
+
+impl Endpoint {
+    pub(super) fn request(
+        &mut self,
+        now: Timestamp,
+        flow: Flow,
+        message: Message,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(method) = message.method().cloned() else {
+            return;
+        };
+        if method == Method::Ack {
+            // It ends an INVITE transaction, and INVITEs are answered without keeping one (17.2.7 has no ACK to answer).
+            self.counters.acks += 1;
+            return;
+        }
+        let via = match message.via() {
+            Ok(via) => via,
+            Err(error) => return self.refuse(now, &flow, &message, &Refusal::Header(error), out),
+        };
+        server_key(&mut self.key, &message, &method, &via, &flow);
+        if let Some(found) = self.servers.find(&self.key) {
+            return self.again(found, out);
+        }
+        match self
+            .admit(&message)
+            .and_then(|()| self.check(&message, &method, &via))
+        {
+            Ok(Passed::Module {
+                module,
+                sharding,
+                to_tag,
+                merge,
+            }) => {
+                let shard = sharding.shard(&message, to_tag.as_deref(), self.settings.shards);
+                for &observer in self.modules.observers() {
+                    out.push(Effect::Observe {
+                        module: observer,
+                        flow,
+                        message: message.clone(),
+                    });
+                }
+                let pending = Pending {
+                    request: message.clone(),
+                    flow,
+                };
+                let timers = &self.settings.timers;
+                let number =
+                    self.servers
+                        .begin(now, &mut self.wheel, timers, &self.key, merge, pending);
+                let transaction = TransactionId {
+                    shard: self.settings.shard,
+                    number,
+                };
+                self.counters.delivered += 1;
+                out.push(Effect::Deliver {
+                    origin: super::Origin { module, shard },
+                    incoming: Incoming {
+                        transaction,
+                        flow,
+                        message,
+                    },
+                });
+            }
+            Ok(Passed::Options) => self.answer_options(now, &flow, &message, out),
+            Ok(Passed::Cancel) => self.answer_cancel(now, &flow, &message, &via, out),
+            Err(refusal) => self.refuse(now, &flow, &message, &refusal, out),
+        }
+    }
+
+    /// A request that came before: absorbed, or answered with the same bytes (17.2.2).
+    fn again(&mut self, found: Found, out: &mut Vec<Effect>) {
+        match found {
+            Found::Trying => self.counters.retransmissions_absorbed += 1,
+            Found::Completed(answer) => {
+                self.counters.retransmissions_answered += 1;
+                out.push(Effect::Send {
+                    flow: answer.flow,
+                    bytes: answer.bytes,
+                });
+            }
+        }
+    }
+
+    /// Whether there is room for one more request.
+    fn admit(&self, message: &Message) -> Result<(), Refusal> {
+        let (trying, room) = (self.servers.trying(), self.settings.max_in_flight);
+        if trying < room {
+            return Ok(());
+        }
+        let in_dialog = message.to_tag().is_some();
+        if in_dialog && trying < room.saturating_mul(2) {
+            Ok(())
+        } else {
+            Err(Refusal::Overloaded)
+        }
+    }
+
+    fn check(&self, message: &Message, method: &Method, via: &Via) -> Result<Passed, Refusal> {
+        let form = check::form(message, method, &self.modules)?;
+        // Inside a dialog requests are ordered by CSeq, so only those outside can be merged (8.2.2.2).
+        let merge = form.to_tag.is_none().then(|| {
+            let from_tag = form.from_tag.as_deref().unwrap_or_default();
+            merge_key(self.seed, message, from_tag, &form.cseq, via)
+        });
+        let is_merged = || merge.is_some_and(|merge| self.servers.is_merged(merge));
+        Ok(
+            match check::content(message, method, &self.modules, is_merged)? {
+                Verdict::Module(module, sharding) => Passed::Module {
+                    module,
+                    sharding,
+                    to_tag: form.to_tag,
+                    merge,
+                },
+                Verdict::Options => Passed::Options,
+                Verdict::Cancel => Passed::Cancel,
+            },
+        )
+    }
+
+    /// CANCEL is answered, and otherwise ignored: nothing but an INVITE can be cancelled (9.1; RFC 6665, 4.6).
+    fn answer_cancel(
+        &mut self,
+        now: Timestamp,
+        flow: &Flow,
+        message: &Message,
+        via: &Via,
+        out: &mut Vec<Effect>,
+    ) {
+        let found = CANCELLABLE.iter().any(|method| {
+            server_key(&mut self.key, message, method, via, flow);
+            self.servers.find(&self.key).is_some()
+        });
+        server_key(&mut self.key, message, &Method::Cancel, via, flow);
+        if found {
+            self.answer_ok(now, flow, message, crate::sip::Head::new(), out);
+        } else {
+            self.refuse(now, flow, message, &Refusal::NothingToCancel, out);
+        }
+    }
+
+    pub(super) fn response(
+        &mut self,
+        now: Timestamp,
+        flow: Flow,
+        message: Message,
+        out: &mut Vec<Effect>,
+    ) {
+        // Several Vias: it was meant for a proxy, or somebody's Via was lost on the way (8.1.3.3).
+        let several = message.values(Name::Via).nth(1).is_some();
+        let (Ok(via), Ok(cseq), Some(status), false) =
+            (message.via(), message.cseq(), message.status(), several)
+        else {
+            self.counters.malformed_responses += 1;
+            return;
+        };
+        let (shard, branch) = match via.branch().and_then(branch_of_ours) {
+            Some(ours) if ours.0 < self.settings.shards || ours.0 == self.settings.shard => ours,
+            Some(_) | None => {
+                self.counters.stray_responses += 1;
+                return;
+            }
+        };
+        if shard != self.settings.shard {
+            self.counters.handed_over += 1;
+            out.push(Effect::HandOver {
+                shard,
+                flow,
+                bytes: message.raw(),
+            });
+            return;
+        }
+        let timers = &self.settings.timers;
+        match self
+            .clients
+            .receive(now, &mut self.wheel, timers, branch, &cseq.method, status)
+        {
+            Received::Stray => self.counters.stray_responses += 1,
+            Received::Provisional => self.counters.provisional_responses += 1,
+            Received::Repeated => self.counters.repeated_responses += 1,
+            Received::Final(Ended { origin, token }) => {
+                self.counters.responses_received += 1;
+                let outcome = Outcome {
+                    token,
+                    result: OutcomeResult::Response(message, flow),
+                };
+                out.push(Effect::Outcome { origin, outcome });
+            }
+        }
+    }
+}
+
+/// Who answers a request that passed all checks, and what was learnt by the way.
+enum Passed {
+    Module {
+        module: super::ModuleId,
+        sharding: Sharding,
+        to_tag: Option<String>,
+        merge: Option<(u64, u64)>,
+    },
+    Options,
+    Cancel,
+}

@@ -1,0 +1,369 @@
+//! Requests of modules: how they are written, and the way they take (RFC 3261, 8.1.2, 18.1.1; RFC 3263, 4).
+
+use std::net::{IpAddr, SocketAddr};
+
+use bytes::Bytes;
+
+use super::{Effect, Endpoint, Origin};
+use crate::exchange::{Destination, Flow, LOCAL_CONTACT, Outgoing, Token, Transport};
+use crate::sip::{Host, Scheme, Uri, write_request};
+use crate::time::Timestamp;
+use crate::transaction::{self, branch};
+
+/// How many more hops a request of ours may take (RFC 3261, 8.1.1.6).
+const MAX_FORWARDS: u8 = 70;
+
+/// What waits for the transport to find a way.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    /// When it is given up; set when the question is asked.
+    pub lapses: Timestamp,
+    cargo: Cargo,
+}
+
+#[derive(Debug)]
+enum Cargo {
+    Request(Origin, Box<Outgoing>),
+    Response(Bytes),
+}
+
+impl Ticket {
+    pub fn response(bytes: Bytes) -> Self {
+        Self {
+            lapses: Timestamp::default(),
+            cargo: Cargo::Response(bytes),
+        }
+    }
+
+    fn request(origin: Origin, outgoing: Outgoing) -> Self {
+        Self {
+            lapses: Timestamp::default(),
+            cargo: Cargo::Request(origin, Box::new(outgoing)),
+        }
+    }
+}
+
+/// Where a request goes, as far as its text tells.
+#[derive(Debug, PartialEq)]
+struct Hop {
+    transport: Option<Transport>,
+    host: Host,
+    port: Option<u16>,
+}
+
+/// Why a request can't even be tried.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+enum HopError {
+    #[error("next hop is not a URI: {0}")]
+    Uri(String),
+    #[error("no transport for scheme {0}")]
+    Scheme(String),
+    #[error("no transport {0}")]
+    Transport(String),
+}
+
+impl Endpoint {
+    /// Sends a module's request. Exactly one [`Effect::Outcome`] follows, now or later.
+    pub fn send(
+        &mut self,
+        now: Timestamp,
+        origin: Origin,
+        outgoing: Outgoing,
+        out: &mut Vec<Effect>,
+    ) {
+        match outgoing.destination {
+            Destination::Flow(flow) if flow.transport == Transport::Udp => {
+                match self.datagram(flow.remote, Some(flow.local)) {
+                    Some(flow) => self.transmit(now, origin, outgoing, flow, out),
+                    None => self.ask_for(now, origin, outgoing, flow.transport, flow.remote, out),
+                }
+            }
+            Destination::Flow(flow) if self.is_alive(&flow) => {
+                self.transmit(now, origin, outgoing, flow, out)
+            }
+            Destination::Flow(_) => {
+                self.counters.flows_lost += 1;
+                self.send_to_next_hop(now, origin, outgoing, out);
+            }
+            Destination::Address(transport, remote) => {
+                match Some(remote)
+                    .filter(|_| transport == Transport::Udp)
+                    .and_then(|remote| self.datagram(remote, None))
+                {
+                    Some(flow) => self.transmit(now, origin, outgoing, flow, out),
+                    None => self.ask_for(now, origin, outgoing, transport, remote, out),
+                }
+            }
+            Destination::NextHop => self.send_to_next_hop(now, origin, outgoing, out),
+        }
+    }
+
+    /// Takes the answer to an [`Effect::Route`]: the way, or in words why there is none.
+    pub fn routed(
+        &mut self,
+        now: Timestamp,
+        ticket: u64,
+        way: Result<Flow, String>,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(Ticket { cargo, .. }) = self.tickets.remove(&ticket) else {
+            self.counters.routes_unasked += 1;
+            return;
+        };
+        if let Ok(flow) = &way {
+            self.stands(flow);
+        }
+        match (cargo, way) {
+            (Cargo::Request(origin, outgoing), Ok(flow)) => {
+                self.transmit(now, origin, *outgoing, flow, out)
+            }
+            (Cargo::Request(origin, outgoing), Err(reason)) => {
+                self.fail(origin, outgoing.token, reason, out)
+            }
+            (Cargo::Response(bytes), Ok(flow)) => out.push(Effect::Send { flow, bytes }),
+            (Cargo::Response(_), Err(_)) => self.counters.responses_lost += 1,
+        }
+    }
+
+    /// Gives up what has waited for a way as long as for a response.
+    pub(super) fn lapse_tickets(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        while let Some(entry) = self.tickets.first_entry() {
+            if entry.get().lapses > now {
+                break;
+            }
+            match entry.remove().cargo {
+                Cargo::Request(origin, outgoing) => self.time_out(origin, outgoing.token, out),
+                Cargo::Response(_) => self.counters.responses_lost += 1,
+            }
+        }
+    }
+
+    /// Asks the transport for a way.
+    pub(super) fn ask(
+        &mut self,
+        now: Timestamp,
+        ticket: Ticket,
+        transport: Option<Transport>,
+        host: String,
+        port: Option<u16>,
+        out: &mut Vec<Effect>,
+    ) {
+        self.counters.routes_asked += 1;
+        self.last_ticket += 1;
+        let lapses = now + self.settings.timers.lifetime();
+        self.tickets
+            .insert(self.last_ticket, Ticket { lapses, ..ticket });
+        out.push(Effect::Route {
+            ticket: self.last_ticket,
+            transport,
+            host,
+            port,
+        });
+    }
+
+    fn ask_for(
+        &mut self,
+        now: Timestamp,
+        origin: Origin,
+        outgoing: Outgoing,
+        transport: Transport,
+        remote: SocketAddr,
+        out: &mut Vec<Effect>,
+    ) {
+        let ticket = Ticket::request(origin, outgoing);
+        self.ask(
+            now,
+            ticket,
+            Some(transport),
+            remote.ip().to_string(),
+            Some(remote.port()),
+            out,
+        );
+    }
+
+    fn send_to_next_hop(
+        &mut self,
+        now: Timestamp,
+        origin: Origin,
+        outgoing: Outgoing,
+        out: &mut Vec<Effect>,
+    ) {
+        let Hop {
+            transport,
+            host,
+            port,
+        } = match next_hop(&outgoing) {
+            Ok(hop) => hop,
+            Err(error) => return self.fail(origin, outgoing.token, error.to_string(), out),
+        };
+        let address = match &host {
+            Host::V4(address) => Some(IpAddr::V4(*address)),
+            Host::V6(address) => Some(IpAddr::V6(*address)),
+            Host::Name(_) => None,
+        };
+        // An address without a transport means UDP (RFC 3263, 4.1).
+        let datagram = match (address, transport) {
+            (Some(address), None | Some(Transport::Udp)) => {
+                self.datagram(SocketAddr::new(address, port.unwrap_or(5060)), None)
+            }
+            (Some(_), Some(Transport::Tcp)) | (None, _) => None,
+        };
+        match datagram {
+            Some(flow) => self.transmit(now, origin, outgoing, flow, out),
+            None => {
+                let host = address.map_or_else(|| host.to_string(), |address| address.to_string());
+                self.ask(
+                    now,
+                    Ticket::request(origin, outgoing),
+                    transport,
+                    host,
+                    port,
+                    out,
+                );
+            }
+        }
+    }
+
+    /// The flow of a datagram from one of our addresses, `preferred` if it is one. None if no address of ours fits.
+    fn datagram(&self, remote: SocketAddr, preferred: Option<SocketAddr>) -> Option<Flow> {
+        let local = match preferred {
+            Some(local) if self.locals.contains(&(Transport::Udp, local)) => local,
+            Some(_) | None => self.local_for(Transport::Udp, remote.ip())?,
+        };
+        Some(Flow {
+            shard: self.settings.shard,
+            transport: Transport::Udp,
+            local,
+            remote,
+            connection: Default::default(),
+        })
+    }
+
+    /// Our address for peers at `remote`: of the same family, and loopback for loopback if there is a choice.
+    fn local_for(&self, transport: Transport, remote: IpAddr) -> Option<SocketAddr> {
+        let fitting = || {
+            let fits = move |&&(of, local): &&(Transport, SocketAddr)| {
+                of == transport && local.is_ipv4() == remote.is_ipv4()
+            };
+            self.locals.iter().filter(fits).map(|&(_, local)| local)
+        };
+        fitting()
+            .find(|local| local.ip().is_loopback() == remote.is_loopback())
+            .or_else(|| fitting().next())
+    }
+
+    /// Where peers reach us who got a message over this flow: what we listen on, not the short-lived port of a
+    /// connection that we opened.
+    fn reachable(&self, flow: &Flow) -> SocketAddr {
+        match flow.transport {
+            Transport::Udp => flow.local,
+            Transport::Tcp => {
+                let same = self
+                    .locals
+                    .iter()
+                    .find(|(of, local)| *of == Transport::Tcp && local.ip() == flow.local.ip());
+                let same = same.map(|&(_, local)| local);
+                same.or_else(|| self.local_for(Transport::Tcp, flow.remote.ip()))
+                    .unwrap_or(flow.local)
+            }
+        }
+    }
+
+    /// Writes a request, begins its transaction and sends it.
+    fn transmit(
+        &mut self,
+        now: Timestamp,
+        origin: Origin,
+        outgoing: Outgoing,
+        flow: Flow,
+        out: &mut Vec<Effect>,
+    ) {
+        let token: Token = outgoing.token;
+        let branch_token = self.entropy.next_u64();
+        let bytes = self.write_out(&outgoing, &flow, branch_token);
+        let request = transaction::Request {
+            origin,
+            token,
+            branch: branch_token,
+            method: outgoing.method,
+            flow,
+            bytes: bytes.clone(),
+        };
+        self.counters.requests_sent += 1;
+        self.clients
+            .begin(now, &mut self.wheel, &self.settings.timers, request);
+        out.push(Effect::Send { flow, bytes });
+    }
+
+    fn write_out(&mut self, outgoing: &Outgoing, flow: &Flow, token: u64) -> Bytes {
+        let ours = self.reachable(flow);
+        self.head.clear();
+        if let Some(name) = &self.settings.user_agent {
+            self.head.extend_from_slice(b"User-Agent: ");
+            self.head.extend_from_slice(name.as_bytes());
+            self.head.extend_from_slice(b"\r\n");
+        }
+        match memchr::memmem::find(&outgoing.head, LOCAL_CONTACT.as_bytes()) {
+            Some(at) => {
+                self.head.extend_from_slice(&outgoing.head[..at]);
+                let contact = format!("{ours};transport={}", flow.transport.param());
+                self.head.extend_from_slice(contact.as_bytes());
+                self.head
+                    .extend_from_slice(&outgoing.head[at + LOCAL_CONTACT.len()..]);
+            }
+            None => self.head.extend_from_slice(&outgoing.head),
+        }
+        let rport = if flow.transport.is_reliable() {
+            ""
+        } else {
+            ";rport"
+        };
+        let branch = branch(self.settings.shard, token);
+        let via = format!(
+            "SIP/2.0/{} {ours};branch={branch}{rport}",
+            flow.transport.via()
+        );
+        self.buffer.clear();
+        write_request(
+            &mut self.buffer,
+            &outgoing.method,
+            &outgoing.uri,
+            &via,
+            MAX_FORWARDS,
+            &self.head,
+            &outgoing.body,
+        );
+        Bytes::copy_from_slice(&self.buffer)
+    }
+}
+
+/// The first Route, or else the Request-URI; `maddr` goes before the host (RFC 3263, 4).
+fn next_hop(outgoing: &Outgoing) -> Result<Hop, HopError> {
+    let text = outgoing.first_route.as_deref().unwrap_or(&outgoing.uri);
+    let uri = Uri::parse(text).map_err(|_| HopError::Uri(text.to_owned()))?;
+    match uri.scheme {
+        Scheme::Sip | Scheme::Pres => {}
+        Scheme::Sips => return Err(HopError::Scheme("sips".to_owned())),
+        Scheme::Tel | Scheme::Im | Scheme::Other(_) => {
+            let scheme = text.split(':').next().unwrap_or_default();
+            return Err(HopError::Scheme(scheme.to_owned()));
+        }
+    }
+    let transport = match uri.params.get("transport") {
+        None | Some("") => None,
+        Some(name) if name.eq_ignore_ascii_case("udp") => Some(Transport::Udp),
+        Some(name) if name.eq_ignore_ascii_case("tcp") => Some(Transport::Tcp),
+        Some(other) => return Err(HopError::Transport(other.to_owned())),
+    };
+    // Read as part of a URI, so that a name, an address and an address in brackets are told apart in one place.
+    let maddr = uri
+        .params
+        .get("maddr")
+        .and_then(|maddr| Uri::parse(&format!("sip:{maddr}")).ok());
+    let host = maddr.map_or(uri.host, |maddr| maddr.host);
+    Ok(Hop {
+        transport,
+        host,
+        port: uri.port,
+    })
+}

@@ -1,0 +1,233 @@
+//! Responses: how they are written, and where they go (RFC 3261, 18.2; RFC 3581).
+
+use std::hash::Hasher;
+use std::net::{IpAddr, SocketAddr};
+
+use bytes::Bytes;
+use rustc_hash::FxHasher;
+
+use super::outgoing::Ticket;
+use super::{Effect, Endpoint, Refusal};
+use crate::exchange::{Flow, Reply};
+use crate::sip::{Head, Host, Message, Name, StatusCode, Via, ViaPatch, write_response};
+use crate::time::Timestamp;
+use crate::transaction::Answer;
+
+/// A response as it is to be written.
+struct Draft<'a> {
+    status: StatusCode,
+    reason: Option<&'a str>,
+    to_tag: &'a str,
+    copy_record_route: bool,
+    head: &'a [u8],
+    body: &'a [u8],
+}
+
+impl Endpoint {
+    /// Takes a module's answer.
+    pub fn reply(&mut self, now: Timestamp, reply: Reply, out: &mut Vec<Effect>) {
+        let number = reply.transaction.number;
+        let here = reply.transaction.shard == self.settings.shard;
+        let Some(pending) = self.servers.pending(number).filter(|_| here).cloned() else {
+            self.counters.late_replies += 1;
+            return;
+        };
+        let to_tag = match reply.to_tag {
+            Some(tag) => tag,
+            None => tag(self.settings.shard, self.entropy.next_u64()),
+        };
+        let draft = Draft {
+            status: reply.status,
+            reason: reply.reason.as_deref(),
+            to_tag: &to_tag,
+            copy_record_route: reply.copy_record_route,
+            head: &reply.head,
+            body: &reply.body,
+        };
+        let via = pending.request.via().ok();
+        let bytes = self.write(&pending.flow, &pending.request, via.as_ref(), &draft);
+        let flow = way_back(&pending.flow, via.as_ref());
+        let answer = Answer {
+            bytes: bytes.clone(),
+            flow,
+        };
+        self.servers
+            .complete(now, &mut self.wheel, &self.settings.timers, number, answer);
+        self.send_response(now, flow, via.as_ref(), bytes, out);
+    }
+
+    /// Answers a request by ourselves, keeping no state.
+    pub(super) fn refuse(
+        &mut self,
+        now: Timestamp,
+        flow: &Flow,
+        request: &Message,
+        refusal: &Refusal,
+        out: &mut Vec<Effect>,
+    ) {
+        let head = refusal.head(&self.modules, self.settings.retry_after);
+        self.answer(
+            now,
+            flow,
+            request,
+            refusal.status(),
+            refusal.reason(),
+            head,
+            out,
+        );
+    }
+
+    /// Answers OPTIONS: what the modules can do (RFC 3261, 11.2).
+    pub(super) fn answer_options(
+        &mut self,
+        now: Timestamp,
+        flow: &Flow,
+        request: &Message,
+        out: &mut Vec<Effect>,
+    ) {
+        let mut head = Head::new();
+        head.line(Name::Allow, self.modules.allow());
+        for (name, value) in [
+            (Name::AllowEvents, self.modules.allow_events()),
+            (Name::Accept, self.modules.accept()),
+            (Name::Supported, &self.modules.supported().join(", ")),
+        ] {
+            if !value.is_empty() {
+                head.line(name, value);
+            }
+        }
+        self.answer_ok(now, flow, request, head, out);
+    }
+
+    /// Answers 200 by ourselves, keeping no state.
+    pub(super) fn answer_ok(
+        &mut self,
+        now: Timestamp,
+        flow: &Flow,
+        request: &Message,
+        head: Head,
+        out: &mut Vec<Effect>,
+    ) {
+        self.answer(now, flow, request, StatusCode::OK, None, head, out);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "they are the parts of an answer")]
+    fn answer(
+        &mut self,
+        now: Timestamp,
+        flow: &Flow,
+        request: &Message,
+        status: StatusCode,
+        reason: Option<String>,
+        head: Head,
+        out: &mut Vec<Effect>,
+    ) {
+        *self.counters.answered.entry(status.code()).or_default() += 1;
+        // The same request must get the same tag however often it comes (RFC 3261, 8.2.7). Of the top Via only what is
+        // written counts, so it does not matter whether it could be read.
+        let mut hash = FxHasher::with_seed(self.seed);
+        for name in [Name::Via, Name::From, Name::CallId, Name::CSeq] {
+            hash.write(request.text(name).unwrap_or_default().as_bytes());
+            hash.write_u8(0);
+        }
+        let draft = Draft {
+            status,
+            reason: reason.as_deref(),
+            to_tag: &tag(self.settings.shard, hash.finish()),
+            copy_record_route: false,
+            head: head.as_bytes(),
+            body: &[],
+        };
+        let via = request.via().ok();
+        let bytes = self.write(flow, request, via.as_ref(), &draft);
+        self.send_response(now, way_back(flow, via.as_ref()), via.as_ref(), bytes, out);
+    }
+
+    fn write(
+        &mut self,
+        flow: &Flow,
+        request: &Message,
+        via: Option<&Via>,
+        draft: &Draft<'_>,
+    ) -> Bytes {
+        self.head.clear();
+        if let Some(name) = &self.settings.server_name {
+            self.head.extend_from_slice(b"Server: ");
+            self.head.extend_from_slice(name.as_bytes());
+            self.head.extend_from_slice(b"\r\n");
+        }
+        self.head.extend_from_slice(draft.head);
+        self.buffer.clear();
+        write_response(
+            &mut self.buffer,
+            request,
+            draft.status,
+            draft.reason,
+            Some(draft.to_tag),
+            via.and_then(|via| patch(flow, via)),
+            draft.copy_record_route,
+            &self.head,
+            draft.body,
+        );
+        Bytes::copy_from_slice(&self.buffer)
+    }
+
+    /// Sends a response: over its connection, or if that is gone over another one to where the request came from
+    /// (RFC 3261, 18.2.2).
+    fn send_response(
+        &mut self,
+        now: Timestamp,
+        flow: Flow,
+        via: Option<&Via>,
+        bytes: Bytes,
+        out: &mut Vec<Effect>,
+    ) {
+        self.counters.responses_sent += 1;
+        if self.is_alive(&flow) {
+            out.push(Effect::Send { flow, bytes });
+            return;
+        }
+        self.counters.responses_rerouted += 1;
+        let host = flow.remote.ip().to_canonical().to_string();
+        let port = via.and_then(|via| via.port);
+        self.ask(
+            now,
+            Ticket::response(bytes),
+            Some(flow.transport),
+            host,
+            port,
+            out,
+        );
+    }
+}
+
+/// A tag of ours: the shard in two hexadecimal digits, and 16 digits.
+fn tag(shard: crate::exchange::Shard, number: u64) -> String {
+    format!("{shard:02x}{number:016x}")
+}
+
+/// What the top Via is given: where the request came from, unless that stands there already. The port only when asked
+/// for, and then the address in any case (RFC 3581, 4).
+fn patch(flow: &Flow, via: &Via) -> Option<ViaPatch> {
+    let received = flow.remote.ip().to_canonical();
+    let rport = via.wants_rport().then(|| flow.remote.port());
+    let written = match via.host {
+        Host::V4(address) => Some(IpAddr::V4(address)),
+        Host::V6(address) => Some(IpAddr::V6(address)),
+        Host::Name(_) => None,
+    };
+    (rport.is_some() || written != Some(received)).then_some(ViaPatch { received, rport })
+}
+
+/// Where a response goes: back over the connection; by datagram to where the request came from when its sender asked
+/// for that with `rport`, else to the port in its Via. `maddr` is not followed: multicast has no place here, and for
+/// anything else it would let a stranger choose our target.
+fn way_back(flow: &Flow, via: Option<&Via>) -> Flow {
+    match via {
+        Some(via) if !flow.transport.is_reliable() && !via.wants_rport() => Flow {
+            remote: SocketAddr::new(flow.remote.ip(), via.port.unwrap_or(5060)),
+            ..*flow
+        },
+        Some(_) | None => *flow,
+    }
+}

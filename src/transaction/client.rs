@@ -1,0 +1,297 @@
+//! Client transactions of one endpoint (RFC 3261, 17.1.2).
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use rustc_hash::FxHashMap;
+use slab::Slab;
+
+use super::server::row_number;
+use super::{Timer, Timers};
+use crate::exchange::{Flow, Token};
+use crate::sip::{Method, StatusCode};
+use crate::time::{TimerKey, Timestamp, Wheel};
+
+/// A request as it begins its transaction. `O` says whose it is.
+#[derive(Clone, Debug)]
+pub struct Request<O> {
+    /// Whose it is.
+    pub origin: O,
+    /// Its owner's name for it.
+    pub token: Token,
+    /// The token in its branch, by which its responses are known.
+    pub branch: u64,
+    /// Its method, which a response must name in CSeq.
+    pub method: Method,
+    /// Where it goes.
+    pub flow: Flow,
+    /// Whole, as it stands on the wire.
+    pub bytes: Bytes,
+}
+
+/// Whose request has come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended<O> {
+    /// Whose it is.
+    pub origin: O,
+    /// Its owner's name for it.
+    pub token: Token,
+}
+
+/// What a response means to the transactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received<O> {
+    /// No request of ours had it as an answer.
+    Stray,
+    /// Provisional: Timer E slows down, nothing else.
+    Provisional,
+    /// The final response once more.
+    Repeated,
+    /// The final response.
+    Final(Ended<O>),
+}
+
+/// What follows from a timer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fired<O> {
+    /// Timer E: send this again.
+    Retransmit(Flow, Bytes),
+    /// Timer F: nobody answered.
+    TimedOut(Ended<O>),
+    /// Timer K: the transaction is gone.
+    Gone,
+}
+
+#[derive(Debug)]
+enum State {
+    /// No final response yet.
+    Calling {
+        flow: Flow,
+        bytes: Bytes,
+        /// A provisional response came: state Proceeding of RFC 3261, else Trying.
+        proceeding: bool,
+        /// Current interval of Timer E.
+        interval: Duration,
+        /// Timer E, on unreliable transports.
+        retransmit: Option<TimerKey>,
+        /// Timer F.
+        timeout: TimerKey,
+    },
+    /// Absorbs repetitions of the final response until Timer K.
+    Completed,
+}
+
+#[derive(Debug)]
+struct Row<O> {
+    ended: Ended<O>,
+    branch: u64,
+    method: Method,
+    state: State,
+}
+
+/// All client transactions of one endpoint.
+#[derive(Debug)]
+pub struct Clients<O> {
+    rows: Slab<Row<O>>,
+    /// By the token in the branch. It is our own randomness: nobody can choose it to make collisions.
+    by_branch: FxHashMap<u64, u32>,
+}
+
+impl<O: Copy> Clients<O> {
+    /// No transactions yet.
+    pub fn new() -> Self {
+        Self {
+            rows: Slab::new(),
+            by_branch: FxHashMap::default(),
+        }
+    }
+
+    /// Begins a transaction. The caller sends the request.
+    pub fn begin(
+        &mut self,
+        now: Timestamp,
+        wheel: &mut Wheel<Timer>,
+        timers: &Timers,
+        request: Request<O>,
+    ) {
+        let Request {
+            origin,
+            token,
+            branch,
+            method,
+            flow,
+            bytes,
+        } = request;
+        let vacant = self.rows.vacant_entry();
+        let index = row_number(vacant.key());
+        let unreliable = !flow.transport.is_reliable();
+        vacant.insert(Row {
+            ended: Ended { origin, token },
+            branch,
+            method,
+            state: State::Calling {
+                flow,
+                bytes,
+                proceeding: false,
+                interval: timers.t1,
+                retransmit: unreliable.then(|| wheel.insert(now + timers.t1, Timer::E(index))),
+                timeout: wheel.insert(now + timers.lifetime(), Timer::F(index)),
+            },
+        });
+        self.by_branch.insert(branch, index);
+    }
+
+    /// Takes a response, known by the token in its branch and the method in its CSeq (17.1.3).
+    pub fn receive(
+        &mut self,
+        now: Timestamp,
+        wheel: &mut Wheel<Timer>,
+        timers: &Timers,
+        branch: u64,
+        method: &Method,
+        status: StatusCode,
+    ) -> Received<O> {
+        let Some(&index) = self.by_branch.get(&branch) else {
+            return Received::Stray;
+        };
+        let row = &mut self.rows[index as usize];
+        if row.method != *method {
+            return Received::Stray;
+        }
+        let State::Calling {
+            proceeding,
+            retransmit,
+            timeout,
+            flow,
+            ..
+        } = &mut row.state
+        else {
+            return Received::Repeated;
+        };
+        if status.is_provisional() {
+            // From here on Timer E fires every T2; the shot that is already set stays (17.1.2.2).
+            *proceeding = true;
+            return Received::Provisional;
+        }
+        let reliable = flow.transport.is_reliable();
+        if let Some(retransmit) = *retransmit {
+            wheel.cancel(retransmit);
+        }
+        wheel.cancel(*timeout);
+        let ended = row.ended;
+        if reliable {
+            self.remove(index);
+        } else {
+            row.state = State::Completed;
+            wheel.insert(now + timers.t4, Timer::K(index));
+        }
+        Received::Final(ended)
+    }
+
+    /// Takes Timer E.
+    pub fn retransmit(
+        &mut self,
+        now: Timestamp,
+        wheel: &mut Wheel<Timer>,
+        timers: &Timers,
+        index: u32,
+    ) -> Fired<O> {
+        match self.rows.get_mut(index as usize).map(|row| &mut row.state) {
+            Some(State::Calling {
+                flow,
+                bytes,
+                proceeding,
+                interval,
+                retransmit,
+                ..
+            }) => {
+                *interval = if *proceeding {
+                    timers.t2
+                } else {
+                    timers.t2.min(*interval * 2)
+                };
+                *retransmit = Some(wheel.insert(now + *interval, Timer::E(index)));
+                Fired::Retransmit(*flow, bytes.clone())
+            }
+            Some(State::Completed) | None => Fired::Gone,
+        }
+    }
+
+    /// Takes Timer F.
+    pub fn time_out(&mut self, wheel: &mut Wheel<Timer>, index: u32) -> Fired<O> {
+        match self.abort(wheel, index) {
+            Some(ended) => Fired::TimedOut(ended),
+            None => Fired::Gone,
+        }
+    }
+
+    /// Takes Timer K.
+    pub fn expire(&mut self, index: u32) {
+        if self.rows.contains(index as usize) {
+            self.remove(index);
+        }
+    }
+
+    /// Ends all requests without a response whose way has failed, row by row, and says whose they were.
+    pub fn fail(
+        &mut self,
+        wheel: &mut Wheel<Timer>,
+        over: impl Fn(&Flow) -> bool,
+    ) -> Vec<Ended<O>> {
+        let failed = |(_, row): &(usize, &Row<O>)| match &row.state {
+            State::Calling { flow, .. } => over(flow),
+            State::Completed => false,
+        };
+        let failed: Vec<usize> = self
+            .rows
+            .iter()
+            .filter(failed)
+            .map(|(index, _)| index)
+            .collect();
+        failed
+            .into_iter()
+            .filter_map(|index| self.abort(wheel, row_number(index)))
+            .collect()
+    }
+
+    /// How many transactions there are.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Ends a transaction that has no final response.
+    fn abort(&mut self, wheel: &mut Wheel<Timer>, index: u32) -> Option<Ended<O>> {
+        let row = self.rows.get(index as usize)?;
+        let State::Calling {
+            retransmit,
+            timeout,
+            ..
+        } = &row.state
+        else {
+            return None;
+        };
+        if let Some(retransmit) = *retransmit {
+            wheel.cancel(retransmit);
+        }
+        wheel.cancel(*timeout);
+        let ended = row.ended;
+        self.remove(index);
+        Some(ended)
+    }
+
+    fn remove(&mut self, index: u32) {
+        let row = self.rows.remove(index as usize);
+        self.by_branch.remove(&row.branch);
+    }
+}
+
+impl<O: Copy> Default for Clients<O> {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,240 @@
+//! What tells transactions apart (RFC 3261, 17.1.3 and 17.2.3).
+//!
+//! Keys are built in a buffer that is used again and again, and looked up as bytes: no text is made for a request that is
+//! known already. Parts are divided by a zero byte, which no header value has.
+
+use std::fmt::Write as _;
+use std::hash::Hasher;
+use std::io::Write as _;
+use std::net::IpAddr;
+
+use rustc_hash::FxHasher;
+
+use crate::exchange::{Flow, Shard};
+use crate::sip::{CSeq, Message, Method, Name, Via};
+
+/// Begins every branch that identifies its transaction (RFC 3261, 8.1.1.7).
+pub const COOKIE: &str = "z9hG4bK";
+
+/// A branch of ours: the cookie, the shard in two hexadecimal digits, and 16 digits of randomness.
+pub fn branch(shard: Shard, token: u64) -> String {
+    let mut text = String::with_capacity(COOKIE.len() + 18);
+    text.push_str(COOKIE);
+    // Writing into a String can't fail.
+    let _ = write!(text, "{shard:02x}{token:016x}");
+    text
+}
+
+/// The shard and the token of a branch that [`branch`] made; None for anybody else's.
+pub fn branch_of_ours(branch: &str) -> Option<(Shard, u64)> {
+    let ours = branch
+        .strip_prefix(COOKIE)
+        .filter(|ours| ours.len() == 18)?;
+    // Upper case and signs are what from_str_radix would take, and we never write.
+    if !ours
+        .bytes()
+        .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    {
+        return None;
+    }
+    let (shard, token) = ours.split_at(2);
+    Some((
+        Shard::from_str_radix(shard, 16).ok()?,
+        u64::from_str_radix(token, 16).ok()?,
+    ))
+}
+
+/// Writes the key of the server transaction that a request of `method` with these headers belongs to.
+///
+/// Usually branch, sent-by and method. Without the magic cookie, or with nothing behind it, the rules of RFC 2543:
+/// Request-URI, tags, Call-ID, CSeq and the whole top Via. In both cases the source address as well: Twinkle seeds its
+/// random numbers with the second of its start, so two of them behind two NATs may have branch, Call-ID, tag, CSeq and
+/// even sent-by in common.
+///
+/// `method` is given apart from the message because CANCEL looks for the transaction of another method (9.2).
+pub fn server_key(key: &mut Vec<u8>, message: &Message, method: &Method, via: &Via, flow: &Flow) {
+    key.clear();
+    source(key, flow);
+    text(key, method.as_str());
+    match via.branch() {
+        Some(branch) if branch.len() > COOKIE.len() && branch.starts_with(COOKIE) => {
+            text(key, branch);
+            sent_by(key, via);
+        }
+        Some(_) | None => {
+            text(key, message.uri_text());
+            text(key, &message.from_tag().unwrap_or_default());
+            text(key, &message.to_tag().unwrap_or_default());
+            text(key, message.call_id().unwrap_or_default());
+            let number = message.cseq().map_or(0, |cseq| cseq.number);
+            key.extend_from_slice(&number.to_be_bytes());
+            text(key, &message.text(Name::Via).unwrap_or_default());
+        }
+    }
+}
+
+/// What a merged request has in common with its twin (RFC 3261, 8.2.2.2), and what it has not: two hashes, of the
+/// former and of the branch.
+///
+/// In common: From tag, Call-ID and CSeq; also the Request-URI and who wrote the request first, the lowest Via. Without
+/// the last two, two Twinkles that were started in the same second would be taken for one.
+pub fn merge_key(
+    seed: usize,
+    message: &Message,
+    from_tag: &str,
+    cseq: &CSeq,
+    via: &Via,
+) -> (u64, u64) {
+    let hasher = || FxHasher::with_seed(seed);
+    let mut common = hasher();
+    for part in [
+        from_tag,
+        message.call_id().unwrap_or_default(),
+        cseq.method.as_str(),
+        message.uri_text(),
+    ] {
+        common.write(part.as_bytes());
+        common.write_u8(0);
+    }
+    common.write_u32(cseq.number);
+    let mut first = Vec::with_capacity(32);
+    match message.vias() {
+        Ok(vias) if vias.len() > 1 => sent_by(&mut first, &vias[vias.len() - 1]),
+        Ok(_) | Err(_) => sent_by(&mut first, via),
+    }
+    common.write(&first);
+    let mut branch = hasher();
+    branch.write(via.branch().unwrap_or_default().as_bytes());
+    (common.finish(), branch.finish())
+}
+
+fn text(key: &mut Vec<u8>, part: &str) {
+    key.extend_from_slice(part.as_bytes());
+    key.push(0);
+}
+
+fn source(key: &mut Vec<u8>, flow: &Flow) {
+    match flow.remote.ip() {
+        IpAddr::V4(address) => key.extend_from_slice(&address.octets()),
+        IpAddr::V6(address) => key.extend_from_slice(&address.octets()),
+    }
+    key.extend_from_slice(&flow.remote.port().to_be_bytes());
+    key.push(flow.transport as u8);
+}
+
+fn sent_by(key: &mut Vec<u8>, via: &Via) {
+    // Writing into a Vec can't fail.
+    let _ = write!(key, "{}", via.host);
+    key.extend_from_slice(&via.port.unwrap_or(5060).to_be_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::{ConnectionId, Transport};
+
+    const PUBLISH: &str = "PUBLISH sip:bob@example.com SIP/2.0\r\n\
+        Via: SIP/2.0/UDP 127.0.0.1:5062;branch=z9hG4bKa\r\n\
+        From: <sip:bob@example.com>;tag=a1\r\n\
+        To: <sip:bob@example.com>\r\n\
+        Call-ID: c1\r\n\
+        CSeq: 7 PUBLISH\r\n\
+        Content-Length: 0\r\n\r\n";
+
+    fn flow(port: u16) -> Flow {
+        Flow {
+            shard: 0,
+            transport: Transport::Udp,
+            local: ([127, 0, 0, 1], 5060).into(),
+            remote: ([127, 0, 0, 1], port).into(),
+            connection: ConnectionId(0),
+        }
+    }
+
+    fn key(text: &str, port: u16) -> Vec<u8> {
+        let message = Message::parse(text.to_owned().into()).expect("a message");
+        let via = message.via().expect("a Via");
+        let mut key = Vec::new();
+        server_key(
+            &mut key,
+            &message,
+            message.method().expect("a request"),
+            &via,
+            &flow(port),
+        );
+        key
+    }
+
+    #[test]
+    fn our_branches_carry_shard_and_token() {
+        let ours = branch(10, 0xfeed);
+        assert_eq!(ours, "z9hG4bK0a000000000000feed");
+        assert_eq!(branch_of_ours(&ours), Some((10, 0xfeed)));
+        for other in [
+            "",
+            "z9hG4bK",
+            "z9hG4bK0a000000000000fee",
+            "z9hG4bK0a00000000000+feed",
+            "z9hG4bK0A000000000000FEED",
+        ] {
+            assert_eq!(branch_of_ours(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn branch_sent_by_method_and_source_tell_transactions_apart() {
+        let same = key(PUBLISH, 5062);
+        assert_eq!(
+            same,
+            key(
+                &PUBLISH.replace("a1", "a2").replace("CSeq: 7", "CSeq: 8"),
+                5062
+            )
+        );
+        assert_ne!(same, key(&PUBLISH.replace("bKa", "bKb"), 5062), "branch");
+        assert_ne!(
+            same,
+            key(&PUBLISH.replace("1:5062", "1:5063"), 5062),
+            "port of sent-by"
+        );
+        assert_ne!(
+            same,
+            key(&PUBLISH.replace("127.0.0.1:5062", "localhost:5062"), 5062),
+            "host of sent-by"
+        );
+        assert_ne!(
+            same,
+            key(&PUBLISH.replace("PUBLISH", "SUBSCRIBE"), 5062),
+            "method"
+        );
+        assert_ne!(same, key(PUBLISH, 5064), "source");
+    }
+
+    #[test]
+    fn without_a_branch_of_this_century_everything_is_compared() {
+        for old in ["", ";branch=z9hG4bK", ";branch=1"] {
+            let old = PUBLISH.replace(";branch=z9hG4bKa", old);
+            let same = key(&old, 5062);
+            assert_eq!(same, key(&old, 5062));
+            for (what, other) in [
+                (
+                    "Request-URI",
+                    old.replace("PUBLISH sip:bob", "PUBLISH sip:eve"),
+                ),
+                ("From tag", old.replace("a1", "a2")),
+                (
+                    "To tag",
+                    old.replace(
+                        "To: <sip:bob@example.com>",
+                        "To: <sip:bob@example.com>;tag=x",
+                    ),
+                ),
+                ("Call-ID", old.replace("c1", "c2")),
+                ("CSeq", old.replace("CSeq: 7", "CSeq: 8")),
+                ("Via", old.replace("1:5062", "1:5063")),
+            ] {
+                assert_ne!(same, key(&other, 5062), "{what}");
+            }
+        }
+    }
+}

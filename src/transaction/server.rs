@@ -1,0 +1,211 @@
+//! Server transactions of one endpoint (RFC 3261, 17.2.2).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rustc_hash::{FxHashMap, FxSeededState};
+use slab::Slab;
+
+use super::{Timer, Timers};
+use crate::exchange::Flow;
+use crate::sip::Message;
+use crate::time::{TimerKey, Timestamp, Wheel};
+
+/// A request that is with a module.
+#[derive(Clone, Debug)]
+pub struct Pending {
+    /// The request.
+    pub request: Message,
+    /// Where it came from.
+    pub flow: Flow,
+}
+
+/// A response and its way.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// Whole, as it stands on the wire.
+    pub bytes: Bytes,
+    /// Where it goes.
+    pub flow: Flow,
+}
+
+/// What a request that came again finds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Found {
+    /// The first one is still with its module: this one is absorbed.
+    Trying,
+    /// The response, to be sent once more.
+    Completed(Answer),
+}
+
+#[derive(Debug)]
+enum State {
+    Trying(Pending),
+    Completed(Answer),
+}
+
+#[derive(Debug)]
+struct Row {
+    /// Shared with the index, so that a transaction costs one allocation for it.
+    key: Arc<[u8]>,
+    /// What merged requests have in common, if this one could be one of several.
+    merge: Option<u64>,
+    serial: u32,
+    timer: TimerKey,
+    state: State,
+}
+
+/// All server transactions of one endpoint.
+#[derive(Debug)]
+pub struct Servers {
+    rows: Slab<Row>,
+    /// Seeded: the keys are chosen by whoever sends us requests.
+    by_key: HashMap<Arc<[u8]>, u32, FxSeededState>,
+    /// By what merged requests have in common: the hash of the first one's branch.
+    merges: FxHashMap<u64, (u32, u64)>,
+    serial: u32,
+    trying: usize,
+}
+
+impl Servers {
+    /// No transactions yet.
+    pub fn new(seed: usize) -> Self {
+        Self {
+            rows: Slab::new(),
+            by_key: HashMap::with_hasher(FxSeededState::with_seed(seed)),
+            merges: FxHashMap::default(),
+            serial: 0,
+            trying: 0,
+        }
+    }
+
+    /// The transaction that a request with this key belongs to.
+    pub fn find(&self, key: &[u8]) -> Option<Found> {
+        let row = &self.rows[*self.by_key.get(key)? as usize];
+        Some(match &row.state {
+            State::Trying(_) => Found::Trying,
+            State::Completed(answer) => Found::Completed(answer.clone()),
+        })
+    }
+
+    /// Whether a request has come on another way already and is being served (RFC 3261, 8.2.2.2); see
+    /// [`super::merge_key`].
+    pub fn is_merged(&self, (common, branch): (u64, u64)) -> bool {
+        self.merges
+            .get(&common)
+            .is_some_and(|&(_, first)| first != branch)
+    }
+
+    /// Begins a transaction; the number names it from now on and is not used again.
+    pub fn begin(
+        &mut self,
+        now: Timestamp,
+        wheel: &mut Wheel<Timer>,
+        timers: &Timers,
+        key: &[u8],
+        merge: Option<(u64, u64)>,
+        pending: Pending,
+    ) -> u64 {
+        self.serial = self.serial.wrapping_add(1);
+        let vacant = self.rows.vacant_entry();
+        let row = row_number(vacant.key());
+        let key: Arc<[u8]> = key.into();
+        vacant.insert(Row {
+            key: Arc::clone(&key),
+            merge: merge.map(|(common, _)| common),
+            serial: self.serial,
+            timer: wheel.insert(now + timers.lifetime(), Timer::Unanswered(row)),
+            state: State::Trying(pending),
+        });
+        self.by_key.insert(key, row);
+        if let Some((common, branch)) = merge {
+            self.merges.insert(common, (row, branch));
+        }
+        self.trying += 1;
+        u64::from(self.serial) << 32 | u64::from(row)
+    }
+
+    /// The request of a transaction that has no response yet.
+    pub fn pending(&self, number: u64) -> Option<&Pending> {
+        match &self.rows.get(self.row(number)? as usize)?.state {
+            State::Trying(pending) => Some(pending),
+            State::Completed(_) => None,
+        }
+    }
+
+    /// Takes the response: kept for Timer J on an unreliable transport, forgotten at once on a reliable one.
+    pub fn complete(
+        &mut self,
+        now: Timestamp,
+        wheel: &mut Wheel<Timer>,
+        timers: &Timers,
+        number: u64,
+        answer: Answer,
+    ) {
+        let Some(index) = self.row(number) else {
+            return;
+        };
+        let row = &mut self.rows[index as usize];
+        if matches!(row.state, State::Completed(_)) {
+            return;
+        }
+        wheel.cancel(row.timer);
+        if answer.flow.transport.is_reliable() {
+            self.remove(index);
+            return;
+        }
+        row.timer = wheel.insert(now + timers.lifetime(), Timer::J(index));
+        row.state = State::Completed(answer);
+        self.trying -= 1;
+    }
+
+    /// Takes Timer J or [`Timer::Unanswered`]: the transaction is gone. True if the module owed an answer.
+    pub fn expire(&mut self, index: u32) -> bool {
+        self.rows.contains(index as usize) && matches!(self.remove(index), State::Trying(_))
+    }
+
+    /// How many requests are with modules.
+    pub fn trying(&self) -> usize {
+        self.trying
+    }
+
+    /// How many transactions there are.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The row of a number, if it still has the transaction that the number was given to.
+    fn row(&self, number: u64) -> Option<u32> {
+        let index = u32::try_from(number & u64::from(u32::MAX)).ok()?;
+        let row = self.rows.get(index as usize)?;
+        (u64::from(row.serial) == number >> 32).then_some(index)
+    }
+
+    fn remove(&mut self, index: u32) -> State {
+        let row = self.rows.remove(index as usize);
+        self.by_key.remove(&row.key);
+        if let Some(common) = row.merge
+            && self
+                .merges
+                .get(&common)
+                .is_some_and(|&(first, _)| first == index)
+        {
+            self.merges.remove(&common);
+        }
+        if matches!(row.state, State::Trying(_)) {
+            self.trying -= 1;
+        }
+        row.state
+    }
+}
+
+/// Rows are numbered in 32 bits: memory ends long before.
+pub(super) fn row_number(index: usize) -> u32 {
+    u32::try_from(index).expect("fewer than 2^32 transactions")
+}

@@ -511,7 +511,10 @@ fn refusal(code: u16, reason: &str) -> Outcome {
 pub fn presentity(entity: &str) -> Option<String> {
     let uri = Uri::parse(entity.trim()).ok()?;
     match uri.scheme {
-        Scheme::Sip | Scheme::Sips | Scheme::Pres => Some(uri.aor()),
-        Scheme::Tel | Scheme::Im | Scheme::Other(_) => None,
+        Scheme::Sip | Scheme::Sips | Scheme::Pres => {}
+        Scheme::Tel | Scheme::Im | Scheme::Other(_) => return None,
     }
+    // It is to stand in a start line, between angle brackets, and in a line of the tag journal.
+    let unfit = |c: char| c.is_whitespace() || c.is_control() || "<>\"".contains(c);
+    Some(uri.aor()).filter(|aor| !aor.contains(unfit))
 }

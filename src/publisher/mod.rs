@@ -16,7 +16,6 @@
 //! ```
 
 mod answer;
-mod document;
 mod machine;
 mod request;
 mod settle;
@@ -33,6 +32,7 @@ use slab::Slab;
 use crate::buffer::{Entry, EntryId, Outcome};
 use crate::entropy::Entropy;
 use crate::exchange::{self, Outgoing, Token};
+use crate::manager;
 use crate::time::Timestamp;
 use machine::{Machine, State, Step};
 
@@ -230,7 +230,7 @@ impl Publisher {
                 entry: Some(entry.id),
             }
         } else {
-            let body = document::of(&entry.presence, now);
+            let body = manager::to_pidf(&entry.presence, now);
             Step::Publish {
                 entry: Some(entry.id),
                 body,

@@ -1,0 +1,166 @@
+//! The tag journal: entity-tags in a small file, so that a client that was killed modifies its earlier publications
+//! instead of starting new ones beside them.
+//!
+//! One line a change, `aor etag expires-at-in-ms`; a `-` for the tag takes the presentity out. Lines are appended with one
+//! write per batch and without a sync: a tag that a power cut loses costs a publication that lapses by itself. The file is
+//! compacted when it is opened, and when it has grown to many times what is alive. A line that makes no sense is skipped.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use rollcall_core::publisher::Tag;
+use rollcall_core::time::Timestamp;
+use tracing::warn;
+
+/// Lines beyond four times the live ones that are let be.
+const SLACK: usize = 1024;
+
+/// What the journal has counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Counters {
+    /// Lines written.
+    pub lines: u64,
+    /// Times the file was compacted while in use.
+    pub compactions: u64,
+    /// Writes that failed.
+    pub failures: u64,
+}
+
+/// An open journal.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+    live: BTreeMap<String, (String, Timestamp)>,
+    /// Lines in the file.
+    lines: usize,
+    pending: String,
+    pending_lines: usize,
+    counters: Counters,
+}
+
+impl Journal {
+    /// Opens or makes the file, and gives the tags in it that have not lapsed.
+    pub fn open(path: &Path, now: Timestamp) -> io::Result<(Self, Vec<Tag>)> {
+        let text = match fs::read(path) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(error),
+        };
+        let mut live = read(&text);
+        live.retain(|_, (_, expires_at)| *expires_at > now);
+        let file = compact(path, &live)?;
+        let tags = live
+            .iter()
+            .map(|(aor, (etag, expires_at))| Tag {
+                aor: aor.clone(),
+                etag: etag.clone(),
+                expires_at: *expires_at,
+            })
+            .collect();
+        let journal = Self {
+            path: path.to_owned(),
+            file,
+            lines: live.len(),
+            live,
+            pending: String::new(),
+            pending_lines: 0,
+            counters: Counters::default(),
+        };
+        Ok((journal, tags))
+    }
+
+    /// A publication of ours has this tag now.
+    pub fn remember(&mut self, tag: Tag) {
+        line(&mut self.pending, &tag.aor, &tag.etag, tag.expires_at);
+        self.pending_lines += 1;
+        self.live.insert(tag.aor, (tag.etag, tag.expires_at));
+    }
+
+    /// There is none any more.
+    pub fn forget(&mut self, aor: String) {
+        if self.live.remove(&aor).is_some() {
+            line(&mut self.pending, &aor, "-", Timestamp::from_millis(0));
+            self.pending_lines += 1;
+        }
+    }
+
+    /// Writes what has changed. A failure is told once a batch, and the client goes on.
+    pub fn write(&mut self) {
+        if self.pending.is_empty() {
+            return;
+        }
+        self.counters.lines += self.pending_lines as u64;
+        self.lines += self.pending_lines;
+        self.pending_lines = 0;
+        let written = self.file.write_all(self.pending.as_bytes());
+        self.pending.clear();
+        let result = written.and_then(|()| {
+            if self.lines > self.live.len() * 4 + SLACK {
+                self.file = compact(&self.path, &self.live)?;
+                self.lines = self.live.len();
+                self.counters.compactions += 1;
+            }
+            Ok(())
+        });
+        if let Err(error) = result {
+            self.counters.failures += 1;
+            warn!(path = %self.path.display(), %error, "an entity-tag was not kept");
+        }
+    }
+
+    /// What was counted.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+}
+
+fn line(text: &mut String, aor: &str, etag: &str, expires_at: Timestamp) {
+    // Writing to a string does not fail.
+    let _ = writeln!(text, "{aor} {etag} {}", expires_at.as_millis());
+}
+
+fn read(text: &str) -> BTreeMap<String, (String, Timestamp)> {
+    let mut live = BTreeMap::new();
+    // What stands behind the last line end was cut off in writing.
+    for line in text
+        .split_inclusive('\n')
+        .filter_map(|line| line.strip_suffix('\n'))
+    {
+        let mut words = line.split(' ');
+        let (Some(aor), Some(etag), Some(millis), None) =
+            (words.next(), words.next(), words.next(), words.next())
+        else {
+            continue;
+        };
+        let Ok(millis) = millis.parse() else { continue };
+        if aor.is_empty() || etag.is_empty() {
+            continue;
+        }
+        if etag == "-" {
+            live.remove(aor);
+        } else {
+            live.insert(
+                aor.to_owned(),
+                (etag.to_owned(), Timestamp::from_millis(millis)),
+            );
+        }
+    }
+    live
+}
+
+/// Replaces the file by one with nothing but the live tags, and opens it for appending.
+fn compact(path: &Path, live: &BTreeMap<String, (String, Timestamp)>) -> io::Result<File> {
+    let mut text = String::new();
+    for (aor, (etag, expires_at)) in live {
+        line(&mut text, aor, etag, *expires_at);
+    }
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    fs::write(&beside, text)?;
+    fs::rename(&beside, path)?;
+    OpenOptions::new().append(true).open(path)
+}

@@ -1,1 +1,357 @@
-//! The Endpoint actor: transports of its shard, transactions, module table.
+//! The Endpoint actor: transports of its shard around [`rollcall_core::endpoint::Endpoint`].
+//!
+//! ```text
+//!  UDP socket ── one task ── Datagrams ──┐                       ┌── ToModule (a batch) ──> modules
+//!  connection ── one task ── StreamInput ┼──> Endpoint ── core ──┤
+//!  modules ──── FromModule ──────────────┤                       ├── HandOver (a batch) ──> other shards
+//!  sessions ─── ManagerIncoming ─────────┘                       └── bytes ──> sockets
+//! ```
+//!
+//! The tasks that read wait until their batch has been handled before they read on, so that what is not yet read waits
+//! in the kernel, where it is bounded. Every message goes through the core behind a guard: a panic costs the
+//! transactions of this shard, never the shard.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+
+use actix::prelude::*;
+use bytes::Bytes;
+use rollcall_core::endpoint::{Effect, Endpoint as Core, ModuleId, ModuleTable, Origin, Settings};
+use rollcall_core::entropy::Entropy;
+use rollcall_core::exchange::{Flow, Shard, Transport};
+use rollcall_core::manager;
+use rollcall_core::time::Timestamp;
+
+use crate::clock::Clock;
+use crate::messages::{
+    Attach, FromModule, ManagerIncoming, ModuleInput, ModuleOutput, TakeSnapshot, ToModule,
+    ToSession,
+};
+use crate::transport::Network;
+
+mod connection;
+mod datagram;
+mod effects;
+mod guard;
+mod listen;
+mod local;
+mod route;
+#[cfg(test)]
+mod tests;
+mod trace;
+
+use connection::Connections;
+use datagram::Port;
+use guard::Guarded;
+use local::Locals;
+use route::Routes;
+
+/// What an Endpoint actor is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Shard, timers, limits and names.
+    pub settings: Settings,
+    /// Who has claimed what.
+    pub modules: ModuleTable,
+    /// Where sockets come from.
+    pub network: Network,
+    /// The node's clock.
+    pub clock: Clock,
+    /// For branches and tags.
+    pub entropy: Entropy,
+    /// Streams that may be open at once on this shard, in both directions.
+    pub max_connections: usize,
+}
+
+/// Connections of a shard unless told otherwise.
+pub const MAX_CONNECTIONS: usize = 65_536;
+
+/// Opens a socket of this shard: a datagram socket for UDP, a listening one for TCP. All shards of a node are told the
+/// same address and share it; with port 0 the first one's answer is what the others are told.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "io::Result<SocketAddr>")]
+pub struct Listen {
+    /// UDP or TCP.
+    pub transport: Transport,
+    /// Where; the address may be the unspecified one, the port 0.
+    pub addr: SocketAddr,
+    /// Where peers reach it, if that is something else (behind a translator). Port 0 stands for the port listened on.
+    pub advertise: Option<SocketAddr>,
+}
+
+/// Tells an endpoint its node's endpoints, by shard, itself among them.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct SetPeers(pub Vec<Recipient<HandOver>>);
+
+/// Endpoint → endpoint of another shard: what belongs there, in order.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct HandOver(pub Vec<Handed>);
+
+/// One thing handed to another shard.
+#[derive(Debug)]
+pub enum Handed {
+    /// A message that came over `flow` and whose transaction is there.
+    Received(Flow, Bytes),
+    /// Bytes for a connection that is there.
+    Send(Flow, Bytes),
+}
+
+/// Stops listening, sends what is queued, closes connections and ends the actor.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Shutdown;
+
+/// What the shell around the core counts; the core has counters of its own.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+pub struct Counters {
+    /// Datagrams received, keep-alives included.
+    pub datagrams_received: u64,
+    /// Datagrams sent.
+    pub datagrams_sent: u64,
+    /// Datagrams dropped because the socket's queue was full.
+    pub datagrams_dropped: u64,
+    /// Failed sends and receives.
+    pub socket_errors: u64,
+    /// CRLF keep-alives, over UDP and TCP (RFC 5626, 4.4.1).
+    pub keep_alives: u64,
+    /// Messages received over streams.
+    pub stream_messages: u64,
+    /// Connections that peers opened.
+    pub connections_accepted: u64,
+    /// Connections that we opened.
+    pub connections_opened: u64,
+    /// Connections turned away because there were too many.
+    pub connections_refused: u64,
+    /// Connections closed because the peer did not read what it was sent.
+    pub slow_readers: u64,
+    /// Streams whose framing was lost.
+    pub framing_errors: u64,
+    /// Messages for connections that are gone.
+    pub connection_gone: u64,
+    /// Messages handed over to other shards.
+    pub handed_over: u64,
+    /// Requests for modules without a living mailbox, answered 503.
+    pub no_module: u64,
+    /// Manager messages of types that no module has claimed.
+    pub unclaimed_manager: u64,
+    /// Panics of the core that the guard caught.
+    pub panics: u64,
+}
+
+/// The Endpoint actor of one shard.
+pub struct Endpoint {
+    core: Guarded,
+    shard: Shard,
+    shards: Shard,
+    clock: Clock,
+    network: Network,
+    /// Other shards' endpoints, by shard.
+    peers: Vec<Recipient<HandOver>>,
+    modules: BTreeMap<ModuleId, Vec<Recipient<ToModule>>>,
+    ports: Vec<Port>,
+    listeners: Vec<listen::Accepting>,
+    locals: Locals,
+    connections: Connections,
+    routes: Routes,
+    counters: Counters,
+    /// What the core wants, in order. Kept, to be filled again without an allocation.
+    effects: Vec<Effect>,
+    /// What goes to each module instance when the message at hand is done.
+    to_modules: Vec<(Origin, Vec<ModuleInput>)>,
+    /// What goes to each other shard then.
+    to_shards: BTreeMap<Shard, Vec<Handed>>,
+    /// When the actor wakes the core, and the timer that does.
+    alarm: Option<(Timestamp, SpawnHandle)>,
+}
+
+impl Endpoint {
+    /// An endpoint without sockets; it opens them when told to [`Listen`].
+    pub fn new(parts: Parts) -> Self {
+        let Parts {
+            settings,
+            modules,
+            network,
+            clock,
+            entropy,
+            max_connections,
+        } = parts;
+        Self {
+            shard: settings.shard,
+            shards: settings.shards,
+            connections: Connections::new(settings.shard, max_connections),
+            core: Guarded::new(settings, modules, entropy),
+            clock,
+            locals: Locals::new(network.clone()),
+            network,
+            peers: Vec::new(),
+            modules: BTreeMap::new(),
+            ports: Vec::new(),
+            listeners: Vec::new(),
+            routes: Routes::default(),
+            counters: Counters::default(),
+            effects: Vec::new(),
+            to_modules: Vec::new(),
+            to_shards: BTreeMap::new(),
+            alarm: None,
+        }
+    }
+
+    /// Gives one input to the core; what it wants waits in `effects`.
+    fn ask(&mut self, input: impl FnOnce(&mut Core, Timestamp, &mut Vec<Effect>)) {
+        let now = self.clock.now();
+        if !self.core.ask(now, &mut self.effects, input) {
+            self.counters.panics += 1;
+        }
+    }
+
+    /// Ends the handling of a message: runs all effects, sends the batches off, arms the alarm.
+    fn settle(&mut self, ctx: &mut Context<Self>) {
+        self.run_effects(ctx);
+        self.flush();
+        self.arm(ctx);
+    }
+
+    /// One timer for the whole shard. It is only moved when it would fire too late; firing early costs nothing.
+    fn arm(&mut self, ctx: &mut Context<Self>) {
+        let Some(next) = self.core.next_wake() else {
+            return;
+        };
+        if let Some((armed, handle)) = self.alarm {
+            if armed <= next {
+                return;
+            }
+            ctx.cancel_future(handle);
+        }
+        let sleep = tokio::time::sleep_until(self.clock.instant(next)).into_actor(self);
+        let handle = ctx.spawn(sleep.map(|(), endpoint, ctx| {
+            endpoint.alarm = None;
+            endpoint.ask(|core, now, out| core.wake(now, out));
+            endpoint.settle(ctx);
+        }));
+        self.alarm = Some((next, handle));
+    }
+}
+
+impl Actor for Endpoint {
+    type Context = Context<Self>;
+
+    fn stopped(&mut self, _: &mut Context<Self>) {
+        self.close_all();
+    }
+}
+
+impl Handler<SetPeers> for Endpoint {
+    type Result = ();
+
+    fn handle(&mut self, SetPeers(peers): SetPeers, _: &mut Context<Self>) {
+        self.peers = peers;
+    }
+}
+
+impl Handler<Attach> for Endpoint {
+    type Result = ();
+
+    fn handle(&mut self, Attach { module, recipients }: Attach, _: &mut Context<Self>) {
+        self.modules.insert(module, recipients);
+    }
+}
+
+impl Handler<FromModule> for Endpoint {
+    type Result = ();
+
+    fn handle(
+        &mut self,
+        FromModule {
+            module,
+            shard,
+            outputs,
+        }: FromModule,
+        ctx: &mut Context<Self>,
+    ) {
+        let origin = Origin { module, shard };
+        for output in outputs {
+            match output {
+                ModuleOutput::Reply(reply) => {
+                    self.ask(|core, now, out| core.reply(now, reply, out))
+                }
+                ModuleOutput::Send(outgoing) => {
+                    self.ask(|core, now, out| core.send(now, origin, outgoing, out))
+                }
+            }
+        }
+        self.settle(ctx);
+    }
+}
+
+impl Handler<HandOver> for Endpoint {
+    type Result = ();
+
+    fn handle(&mut self, HandOver(items): HandOver, ctx: &mut Context<Self>) {
+        for item in items {
+            match item {
+                Handed::Received(flow, bytes) => {
+                    self.ask(|core, now, out| core.receive(now, flow, bytes, out))
+                }
+                Handed::Send(flow, bytes) => self.effects.push(Effect::Send { flow, bytes }),
+            }
+        }
+        self.settle(ctx);
+    }
+}
+
+impl Handler<ManagerIncoming> for Endpoint {
+    type Result = ();
+
+    fn handle(&mut self, incoming: ManagerIncoming, _: &mut Context<Self>) {
+        let kind = incoming.message.kind();
+        // Manager messages belong to no presentity's shard yet: a module's first instance takes them.
+        let claimant = self
+            .core
+            .route_manager(kind)
+            .and_then(|id| self.modules.get(&id))
+            .and_then(|r| r.first());
+        match claimant {
+            Some(module) => module.do_send(ToModule(vec![ModuleInput::Manager(incoming)])),
+            None => {
+                self.counters.unclaimed_manager += 1;
+                let error = format!("nobody here takes messages of type {kind}");
+                incoming
+                    .reply
+                    .do_send(ToSession::Send(manager::Message::Error(error)));
+                // It has been dealt with: the session may read another.
+                incoming.reply.do_send(ToSession::Credit(1));
+            }
+        }
+    }
+}
+
+impl Handler<Shutdown> for Endpoint {
+    type Result = ();
+
+    fn handle(&mut self, _: Shutdown, ctx: &mut Context<Self>) {
+        self.close_all();
+        ctx.stop();
+    }
+}
+
+impl Handler<TakeSnapshot> for Endpoint {
+    type Result = MessageResult<TakeSnapshot>;
+
+    fn handle(&mut self, _: TakeSnapshot, _: &mut Context<Self>) -> Self::Result {
+        let listening: Vec<_> = self
+            .locals
+            .listening()
+            .map(|(t, addr)| format!("{t}:{addr}"))
+            .collect();
+        MessageResult(serde_json::json!({
+            "actor": "endpoint",
+            "shard": self.shard,
+            "listening": listening,
+            "connections": self.connections.len(),
+            "counters": { "core": self.core.counters(), "transport": self.counters },
+        }))
+    }
+}

@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub mod codec;
 pub mod memory;
 pub mod pool;
 mod real;

@@ -1,0 +1,429 @@
+//! Streams: one task per connection reads and writes it; the actor has a row for each.
+//!
+//! Reading waits until the actor has handled what was read. Writing has a queue with a limit: a peer that does not read
+//! loses its connection, and nobody else waits for it. A connection that ends is told to the core and to all modules.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use bytes::{Bytes, BytesMut};
+use futures_util::{FutureExt, StreamExt};
+use rollcall_core::exchange::{ConnectionId, Flow, Shard};
+use rollcall_core::sip::{Frame, FramingError};
+use rustc_hash::FxHashMap;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::codec::FramedRead;
+
+use super::{Endpoint, trace};
+use crate::messages::{ModuleInput, ToModule};
+use crate::transport::Stream;
+use crate::transport::codec::{SipCodec, StreamError};
+
+/// Frames given to the actor at once.
+const BATCH: usize = 64;
+
+/// Bytes that wait for a peer to read them; one that lets more wait is too slow.
+const QUEUE: usize = 1 << 20;
+
+/// Bytes written to a stream at once.
+const STRETCH: usize = 64 * 1024;
+
+/// How long the rest of a message may take to come: 64*T1, after which its sender has given it up (RFC 3261, 17.1.2.2).
+const UNFINISHED: Duration = Duration::from_secs(32);
+
+/// How long one direction is kept open after the other has ended: for answers that are still owed, and for the peer to
+/// read our last one before unread input of its own makes the kernel reset the connection.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// What a connection's task has read.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct StreamInput {
+    connection: ConnectionId,
+    frames: Vec<Frame>,
+    end: Option<InputEnd>,
+}
+
+/// Why nothing more is read.
+pub(super) enum InputEnd {
+    /// The peer writes no more, or the connection broke.
+    Ended,
+    /// Nobody knows where the next message begins.
+    Framing(FramingError),
+}
+
+/// A connection's task has ended.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Gone(ConnectionId);
+
+struct Row {
+    flow: Flow,
+    /// To the writer; none once we have closed.
+    queue: Option<mpsc::UnboundedSender<Bytes>>,
+    queued: Rc<Cell<usize>>,
+    task: JoinHandle<()>,
+    /// Requests that came and were not answered yet: a peer that ends its side may still wait for the answers.
+    owed: usize,
+    ended: bool,
+}
+
+/// The connections of a shard.
+pub(super) struct Connections {
+    shard: Shard,
+    max: usize,
+    opened: u64,
+    /// Ordered, so that closing all of them takes the same order in every run.
+    rows: BTreeMap<ConnectionId, Row>,
+    by_remote: FxHashMap<SocketAddr, ConnectionId>,
+}
+
+/// What became of bytes for a connection.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Queued {
+    Yes,
+    /// The connection is gone.
+    Gone,
+    /// Too much waits already.
+    Full,
+}
+
+impl Connections {
+    pub fn new(shard: Shard, max: usize) -> Self {
+        Self {
+            shard,
+            max,
+            opened: 0,
+            rows: BTreeMap::new(),
+            by_remote: FxHashMap::default(),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.rows.len() >= self.max
+    }
+
+    /// The shard that has a connection: it stands in the top byte of its number.
+    pub fn owner(connection: ConnectionId) -> Shard {
+        connection.0.to_be_bytes()[0]
+    }
+
+    /// Takes a stream; `flow` gets its connection's number.
+    pub fn open(&mut self, stream: Stream, mut flow: Flow, endpoint: Addr<Endpoint>) -> Flow {
+        self.opened += 1;
+        let id = ConnectionId(u64::from(self.shard) << 56 | self.opened);
+        flow.connection = id;
+        let (queue, receiver) = mpsc::unbounded_channel();
+        let queued = Rc::new(Cell::new(0));
+        let task = actix_rt::spawn(serve(stream, id, receiver, Rc::clone(&queued), endpoint));
+        self.rows.insert(
+            id,
+            Row {
+                flow,
+                queue: Some(queue),
+                queued,
+                task,
+                owed: 0,
+                ended: false,
+            },
+        );
+        self.by_remote.insert(flow.remote, id);
+        flow
+    }
+
+    /// The flow of a connection to this peer that can still be written to.
+    pub fn to(&self, remote: SocketAddr) -> Option<Flow> {
+        let row = self.rows.get(self.by_remote.get(&remote)?)?;
+        (row.queue.is_some() && !row.ended).then_some(row.flow)
+    }
+
+    pub fn send(&mut self, id: ConnectionId, bytes: Bytes) -> Queued {
+        let Some(row) = self.rows.get_mut(&id) else {
+            return Queued::Gone;
+        };
+        let Some(queue) = &row.queue else {
+            return Queued::Gone;
+        };
+        let queued = row.queued.get() + bytes.len();
+        if queued > QUEUE {
+            return Queued::Full;
+        }
+        row.queued.set(queued);
+        let answer = is_final_response(&bytes);
+        if queue.send(bytes).is_err() {
+            return Queued::Gone;
+        }
+        if answer {
+            row.owed = row.owed.saturating_sub(1);
+            self.close_if_done(id);
+        }
+        Queued::Yes
+    }
+
+    /// Closes after what is queued has been written.
+    pub fn close(&mut self, id: ConnectionId) {
+        if let Some(row) = self.rows.get_mut(&id) {
+            row.queue = None;
+        }
+    }
+
+    fn close_if_done(&mut self, id: ConnectionId) {
+        if self
+            .rows
+            .get(&id)
+            .is_some_and(|row| row.ended && row.owed == 0)
+        {
+            self.close(id);
+        }
+    }
+
+    fn flow(&self, id: ConnectionId) -> Option<Flow> {
+        self.rows.get(&id).map(|row| row.flow)
+    }
+
+    fn forget(&mut self, id: ConnectionId) -> bool {
+        let Some(row) = self.rows.remove(&id) else {
+            return false;
+        };
+        // Ends a task that hangs in a write; one that has ended already does not mind.
+        row.task.abort();
+        if self.by_remote.get(&row.flow.remote) == Some(&id) {
+            self.by_remote.remove(&row.flow.remote);
+        }
+        true
+    }
+
+    /// Lets all connections write what is queued and close.
+    pub fn close_all(&mut self) {
+        self.rows.clear();
+        self.by_remote.clear();
+    }
+}
+
+fn is_final_response(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"SIP/2.0 ") && bytes.get(8) != Some(&b'1')
+}
+
+fn is_response(bytes: &[u8]) -> bool {
+    bytes
+        .get(..4)
+        .is_some_and(|start| start.eq_ignore_ascii_case(b"SIP/"))
+}
+
+/// Runs a connection from its first byte to its last.
+async fn serve(
+    stream: Stream,
+    id: ConnectionId,
+    queue: mpsc::UnboundedReceiver<Bytes>,
+    queued: Rc<Cell<usize>>,
+    endpoint: Addr<Endpoint>,
+) {
+    let (reader, writer) = tokio::io::split(stream);
+    {
+        let mut reading = pin!(read(reader, id, &endpoint));
+        let mut writing = pin!(write(writer, queue, &queued));
+        tokio::select! {
+            biased;
+            whole = &mut reading => {
+                if whole {
+                    let _ = timeout(LINGER, writing).await;
+                }
+            }
+            result = &mut writing => {
+                if result.is_ok() {
+                    let _ = timeout(LINGER, reading).await;
+                }
+            }
+        }
+    }
+    endpoint.do_send(Gone(id));
+}
+
+/// Reads until the peer ends. False if the connection is of no more use for writing either.
+async fn read(reader: impl AsyncRead + Unpin, id: ConnectionId, endpoint: &Addr<Endpoint>) -> bool {
+    let mut framed = FramedRead::new(reader, SipCodec::new());
+    loop {
+        let next = match framed.read_buffer().is_empty() {
+            true => framed.next().await,
+            false => match timeout(UNFINISHED, framed.next()).await {
+                Ok(next) => next,
+                Err(_) => return false,
+            },
+        };
+        let mut frames = Vec::new();
+        let mut end = None;
+        let mut broken = false;
+        let mut item = Some(next);
+        while let Some(next) = item {
+            match next {
+                Some(Ok(frame)) => frames.push(frame),
+                Some(Err(StreamError::Framing(error))) => end = Some(InputEnd::Framing(error)),
+                Some(Err(StreamError::Io(error))) => {
+                    tracing::debug!(connection = id.0, %error, "a connection broke");
+                    end = Some(InputEnd::Ended);
+                    broken = true;
+                }
+                None => end = Some(InputEnd::Ended),
+            }
+            let full = frames.len() >= BATCH || end.is_some();
+            item = if full {
+                None
+            } else {
+                framed.next().now_or_never()
+            };
+        }
+        let discard = matches!(end, Some(InputEnd::Framing(_)));
+        let over = end.is_some();
+        if endpoint
+            .send(StreamInput {
+                connection: id,
+                frames,
+                end,
+            })
+            .await
+            .is_err()
+        {
+            return false;
+        }
+        if discard {
+            return drain(framed.into_inner()).await;
+        }
+        if over {
+            return !broken;
+        }
+    }
+}
+
+/// Reads on without looking, so that the peer gets to read what it is told before the connection closes.
+async fn drain(mut reader: impl AsyncRead + Unpin) -> bool {
+    let mut scratch = [0; 2048];
+    loop {
+        match reader.read(&mut scratch).await {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(_) => return false,
+        }
+    }
+}
+
+/// Writes what is queued until the queue is closed.
+async fn write(
+    mut writer: impl AsyncWrite + Unpin,
+    mut queue: mpsc::UnboundedReceiver<Bytes>,
+    queued: &Cell<usize>,
+) -> io::Result<()> {
+    let mut stretch = BytesMut::new();
+    while let Some(bytes) = queue.recv().await {
+        let mut written = bytes.len();
+        if queue.is_empty() {
+            writer.write_all(&bytes).await?;
+        } else {
+            stretch.extend_from_slice(&bytes);
+            while stretch.len() < STRETCH
+                && let Ok(more) = queue.try_recv()
+            {
+                stretch.extend_from_slice(&more);
+            }
+            written = stretch.len();
+            writer.write_all(&stretch).await?;
+            stretch.clear();
+        }
+        queued.set(queued.get().saturating_sub(written));
+    }
+    writer.shutdown().await
+}
+
+impl Handler<StreamInput> for Endpoint {
+    type Result = ();
+
+    fn handle(
+        &mut self,
+        StreamInput {
+            connection,
+            frames,
+            end,
+        }: StreamInput,
+        ctx: &mut Context<Self>,
+    ) {
+        let Some(flow) = self.connections.flow(connection) else {
+            return;
+        };
+        for frame in frames {
+            match frame {
+                Frame::Message(bytes) => {
+                    trace::message("received", &flow, &bytes);
+                    self.counters.stream_messages += 1;
+                    if let Some(row) = self.connections.rows.get_mut(&connection)
+                        && !is_response(&bytes)
+                    {
+                        row.owed += 1;
+                    }
+                    self.ask(|core, now, out| core.receive(now, flow, bytes, out));
+                }
+                Frame::Ping => {
+                    self.counters.keep_alives += 1;
+                    // In the order of what came: answers before it go first.
+                    self.run_effects(ctx);
+                    self.connections
+                        .send(connection, Bytes::from_static(b"\r\n"));
+                }
+                Frame::Pong => self.counters.keep_alives += 1,
+            }
+        }
+        match end {
+            None => {}
+            Some(InputEnd::Framing(error)) => {
+                self.counters.framing_errors += 1;
+                tracing::debug!(remote = %flow.remote, %error, "a stream lost its framing");
+                self.ask(|core, now, out| core.framing_error(now, flow, &error, out));
+                self.run_effects(ctx);
+                self.connections.close(connection);
+            }
+            Some(InputEnd::Ended) => {
+                if let Some(row) = self.connections.rows.get_mut(&connection) {
+                    row.ended = true;
+                }
+                self.run_effects(ctx);
+                self.connections.close_if_done(connection);
+            }
+        }
+        self.settle(ctx);
+    }
+}
+
+impl Handler<Gone> for Endpoint {
+    type Result = ();
+
+    fn handle(&mut self, Gone(connection): Gone, ctx: &mut Context<Self>) {
+        self.lose(connection);
+        self.settle(ctx);
+    }
+}
+
+impl Endpoint {
+    /// A connection is no more: the core and all modules learn it.
+    pub(super) fn lose(&mut self, connection: ConnectionId) {
+        if !self.connections.forget(connection) {
+            return;
+        }
+        self.ask(|core, now, out| core.connection_closed(now, connection, out));
+        // What the modules were told before this goes first.
+        self.flush();
+        for recipient in self.modules.values().flatten() {
+            recipient.do_send(ToModule(vec![ModuleInput::ConnectionClosed(connection)]));
+        }
+    }
+}

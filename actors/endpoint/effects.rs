@@ -1,0 +1,166 @@
+//! Running what the core wants, in its order; batches go off when the message at hand is done.
+
+use actix::prelude::*;
+use bytes::Bytes;
+use rollcall_core::endpoint::{Effect, Origin};
+use rollcall_core::exchange::{Flow, Incoming, Reply, Transport};
+use rollcall_core::sip::StatusCode;
+
+use super::connection::Queued;
+use super::{Connections, Endpoint, HandOver, Handed, trace};
+use crate::messages::{ModuleInput, ToModule};
+
+impl Endpoint {
+    /// Runs effects, and those that running them leads to, until there are none.
+    pub(super) fn run_effects(&mut self, ctx: &mut Context<Self>) {
+        while !self.effects.is_empty() {
+            let mut effects = std::mem::take(&mut self.effects);
+            for effect in effects.drain(..) {
+                self.run(effect, ctx);
+            }
+            if self.effects.is_empty() {
+                self.effects = effects;
+            }
+        }
+    }
+
+    fn run(&mut self, effect: Effect, ctx: &mut Context<Self>) {
+        match effect {
+            Effect::Send { flow, bytes } => self.send(flow, bytes),
+            Effect::Route {
+                ticket,
+                transport,
+                host,
+                port,
+            } => self.route(ticket, transport, host, port, ctx),
+            Effect::Deliver { origin, incoming } => self.deliver(origin, incoming),
+            Effect::Observe {
+                module,
+                flow,
+                message,
+            } => {
+                let origin = Origin { module, shard: 0 };
+                self.for_module(origin, ModuleInput::Observed { flow, message });
+            }
+            Effect::Outcome { origin, outcome } => {
+                tracing::debug!(
+                    module = origin.module.0,
+                    token = outcome.token,
+                    "request ended"
+                );
+                self.for_module(origin, ModuleInput::Outcome(outcome));
+            }
+            Effect::HandOver { shard, flow, bytes } => {
+                self.counters.handed_over += 1;
+                self.to_shards
+                    .entry(shard)
+                    .or_default()
+                    .push(Handed::Received(flow, bytes));
+            }
+            Effect::Close { connection } => self.connections.close(connection),
+        }
+    }
+
+    fn send(&mut self, flow: Flow, bytes: Bytes) {
+        trace::message("sent", &flow, &bytes);
+        match flow.transport {
+            Transport::Udp => self.send_datagram(flow, bytes),
+            Transport::Tcp => {
+                let owner = Connections::owner(flow.connection);
+                if owner != self.shard {
+                    self.counters.handed_over += 1;
+                    self.to_shards
+                        .entry(owner)
+                        .or_default()
+                        .push(Handed::Send(flow, bytes));
+                    return;
+                }
+                match self.connections.send(flow.connection, bytes) {
+                    Queued::Yes => {}
+                    Queued::Gone => {
+                        self.counters.connection_gone += 1;
+                        self.ask(|core, now, out| {
+                            core.send_failed(now, &flow, "the connection is gone", out)
+                        });
+                    }
+                    Queued::Full => {
+                        self.counters.slow_readers += 1;
+                        tracing::debug!(remote = %flow.remote, "a peer does not read: its connection is closed");
+                        self.lose(flow.connection);
+                    }
+                }
+            }
+        }
+    }
+
+    fn send_datagram(&mut self, flow: Flow, bytes: Bytes) {
+        let result = match self.port_for(&flow) {
+            Some(port) => port
+                .send(bytes, flow.remote)
+                .map_err(|error| error.to_string()),
+            None => Err("no UDP socket of that address family".to_owned()),
+        };
+        match result {
+            Ok(true) => self.counters.datagrams_sent += 1,
+            Ok(false) => self.counters.datagrams_dropped += 1,
+            Err(reason) => {
+                self.counters.socket_errors += 1;
+                self.ask(|core, now, out| core.send_failed(now, &flow, &reason, out));
+            }
+        }
+    }
+
+    fn deliver(&mut self, origin: Origin, incoming: Incoming) {
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            tracing::debug!(
+                module = origin.module.0,
+                remote = %incoming.flow.remote,
+                method = incoming.message.method().map(|m| m.as_str()),
+                uri = incoming.message.uri_text(),
+                call_id = incoming.message.call_id().ok(),
+                "request delivered"
+            );
+        }
+        let there = self
+            .recipient(origin)
+            .is_some_and(|recipient| recipient.connected());
+        if there {
+            self.for_module(origin, ModuleInput::Request(incoming));
+            return;
+        }
+        // Its module is not up yet, or no more: nobody else would answer.
+        self.counters.no_module += 1;
+        let reply = Reply::new(incoming.transaction, StatusCode::SERVICE_UNAVAILABLE);
+        self.ask(|core, now, out| core.reply(now, reply, out));
+    }
+
+    fn recipient(&self, origin: Origin) -> Option<&Recipient<ToModule>> {
+        self.modules
+            .get(&origin.module)?
+            .get(usize::from(origin.shard))
+    }
+
+    fn for_module(&mut self, origin: Origin, input: ModuleInput) {
+        // A handful at most: searching them is the fastest way.
+        match self.to_modules.iter_mut().find(|(to, _)| *to == origin) {
+            Some((_, inputs)) => inputs.push(input),
+            None => self.to_modules.push((origin, vec![input])),
+        }
+    }
+
+    /// Sends the batches off.
+    pub(super) fn flush(&mut self) {
+        let mut batches = std::mem::take(&mut self.to_modules);
+        for (origin, inputs) in batches.drain(..) {
+            if let Some(recipient) = self.recipient(origin) {
+                recipient.do_send(ToModule(inputs));
+            }
+        }
+        self.to_modules = batches;
+        while let Some((shard, items)) = self.to_shards.pop_first() {
+            if let Some(peer) = self.peers.get(usize::from(shard)) {
+                peer.do_send(HandOver(items));
+            }
+        }
+    }
+}

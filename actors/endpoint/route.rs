@@ -1,0 +1,216 @@
+//! Ways to places: names are resolved, streams opened or used again (RFC 3263, 4; RFC 3261, 18.1.1).
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use actix::prelude::*;
+use rollcall_core::exchange::{ConnectionId, Flow, Transport};
+use tokio::time::timeout;
+
+use super::Endpoint;
+use crate::transport::{Network, Stream};
+
+/// How long a name may take to resolve.
+const RESOLVE: Duration = Duration::from_secs(5);
+
+/// How long all addresses of a place together may take to connect.
+const CONNECT: Duration = Duration::from_secs(5);
+
+const DEFAULT_PORT: u16 = 5060;
+
+type Place = (Transport, String, u16);
+
+/// What is being looked for, and who waits for it: one look-up and one connect per place, however many wait.
+#[derive(Default)]
+pub(super) struct Routes {
+    resolving: BTreeMap<Place, Vec<u64>>,
+    connecting: BTreeMap<SocketAddr, Vec<u64>>,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Resolved {
+    place: Place,
+    result: Result<Vec<SocketAddr>, String>,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Connected {
+    /// Under which the tickets wait.
+    first: SocketAddr,
+    result: Result<(Stream, SocketAddr), String>,
+}
+
+async fn resolve(network: Network, place: Place, endpoint: Addr<Endpoint>) {
+    let result = match timeout(RESOLVE, network.resolve(&place.1, place.2)).await {
+        Ok(Ok(found)) => Ok(found),
+        Ok(Err(error)) => Err(format!("{} does not resolve: {error}", place.1)),
+        Err(_) => Err(format!("{} does not resolve in time", place.1)),
+    };
+    endpoint.do_send(Resolved { place, result });
+}
+
+async fn connect(
+    network: Network,
+    addrs: Vec<SocketAddr>,
+    first: SocketAddr,
+    endpoint: Addr<Endpoint>,
+) {
+    let attempts = async {
+        let mut last = format!("{first}: no address");
+        for addr in addrs {
+            match network.connect(addr).await {
+                Ok(stream) => return Ok((stream, addr)),
+                Err(error) => last = format!("{addr}: {error}"),
+            }
+        }
+        Err(last)
+    };
+    let result = timeout(CONNECT, attempts)
+        .await
+        .unwrap_or_else(|_| Err(format!("{first}: no connection in time")));
+    endpoint.do_send(Connected { first, result });
+}
+
+impl Endpoint {
+    /// Finds a way; the core gets it now or later.
+    pub(super) fn route(
+        &mut self,
+        ticket: u64,
+        transport: Option<Transport>,
+        host: String,
+        port: Option<u16>,
+        ctx: &mut Context<Self>,
+    ) {
+        // Without a transport parameter it is UDP, where we have it (RFC 3263, 4.1).
+        let usual = if self.ports.is_empty() {
+            Transport::Tcp
+        } else {
+            Transport::Udp
+        };
+        let transport = transport.unwrap_or(usual);
+        let port = port.unwrap_or(DEFAULT_PORT);
+        let bare = host
+            .strip_prefix('[')
+            .and_then(|h| h.strip_suffix(']'))
+            .unwrap_or(&host);
+        if let Ok(ip) = bare.parse() {
+            self.found(
+                vec![ticket],
+                transport,
+                Ok(vec![SocketAddr::new(ip, port)]),
+                ctx,
+            );
+            return;
+        }
+        let place = (transport, host, port);
+        if let Some(waiting) = self.routes.resolving.get_mut(&place) {
+            waiting.push(ticket);
+            return;
+        }
+        actix_rt::spawn(resolve(self.network.clone(), place.clone(), ctx.address()));
+        self.routes.resolving.insert(place, vec![ticket]);
+    }
+
+    fn found(
+        &mut self,
+        tickets: Vec<u64>,
+        transport: Transport,
+        result: Result<Vec<SocketAddr>, String>,
+        ctx: &mut Context<Self>,
+    ) {
+        let addrs = match result {
+            Ok(addrs) => addrs,
+            Err(reason) => return self.tell(tickets, Err(reason)),
+        };
+        match transport {
+            Transport::Udp => {
+                let way = self.datagram_way(&addrs);
+                self.tell(tickets, way);
+            }
+            Transport::Tcp => {
+                if let Some(flow) = addrs.iter().find_map(|&addr| self.connections.to(addr)) {
+                    return self.tell(tickets, Ok(flow));
+                }
+                let Some(&first) = addrs.first() else {
+                    return self.tell(tickets, Err("the name has no address".to_owned()));
+                };
+                if let Some(waiting) = self.routes.connecting.get_mut(&first) {
+                    waiting.extend(tickets);
+                    return;
+                }
+                if self.connections.is_full() {
+                    self.counters.connections_refused += 1;
+                    return self.tell(tickets, Err("too many connections".to_owned()));
+                }
+                self.routes.connecting.insert(first, tickets);
+                actix_rt::spawn(connect(self.network.clone(), addrs, first, ctx.address()));
+            }
+        }
+    }
+
+    fn datagram_way(&mut self, addrs: &[SocketAddr]) -> Result<Flow, String> {
+        for &remote in addrs {
+            let port = self
+                .ports
+                .iter()
+                .find(|p| p.bound.is_ipv4() == remote.is_ipv4());
+            let Some(bound) = port.map(|p| p.bound) else {
+                continue;
+            };
+            let local = self.locals.seen(Transport::Udp, bound, remote);
+            let connection = ConnectionId(0);
+            return Ok(Flow {
+                shard: self.shard,
+                transport: Transport::Udp,
+                local,
+                remote,
+                connection,
+            });
+        }
+        Err("no UDP socket of that address family".to_owned())
+    }
+
+    fn tell(&mut self, tickets: Vec<u64>, way: Result<Flow, String>) {
+        for ticket in tickets {
+            let way = way.clone();
+            self.ask(|core, now, out| core.routed(now, ticket, way, out));
+        }
+    }
+}
+
+impl Handler<Resolved> for Endpoint {
+    type Result = ();
+
+    fn handle(&mut self, Resolved { place, result }: Resolved, ctx: &mut Context<Self>) {
+        let tickets = self.routes.resolving.remove(&place).unwrap_or_default();
+        self.found(tickets, place.0, result, ctx);
+        self.settle(ctx);
+    }
+}
+
+impl Handler<Connected> for Endpoint {
+    type Result = ();
+
+    fn handle(&mut self, Connected { first, result }: Connected, ctx: &mut Context<Self>) {
+        let tickets = self.routes.connecting.remove(&first).unwrap_or_default();
+        let way = result.and_then(|(stream, remote)| {
+            let local = stream.local_addr().map_err(|error| error.to_string())?;
+            let local = self.locals.reachable(local, remote);
+            let connection = ConnectionId(0);
+            let flow = Flow {
+                shard: self.shard,
+                transport: Transport::Tcp,
+                local,
+                remote,
+                connection,
+            };
+            self.counters.connections_opened += 1;
+            Ok(self.connections.open(stream, flow, ctx.address()))
+        });
+        self.tell(tickets, way);
+        self.settle(ctx);
+    }
+}

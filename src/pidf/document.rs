@@ -49,8 +49,8 @@ impl Document {
     }
 
     /// A namespace binding that [`Item::uses`] names.
-    pub fn binding(&self, index: u16) -> &Binding {
-        &self.bindings[usize::from(index)]
+    pub fn binding(&self, index: u32) -> &Binding {
+        &self.bindings[index as usize]
     }
 
     /// The edits that an item needs for the usual prefixes.
@@ -99,7 +99,7 @@ pub struct Item {
     /// After the element's name, where a declaration can be put in.
     pub name_end: u32,
     /// The bindings it needs from outside, ascending, each once.
-    pub uses: Vec<u16>,
+    pub uses: Vec<u32>,
     /// Its part of [`Document::edits`].
     pub edits: Range<u32>,
 }
@@ -114,7 +114,7 @@ pub struct Edit {
     /// The usual prefix.
     pub to: Usual,
     /// The binding that the tag needs while it is not edited, if it comes from outside of the item.
-    pub binding: Option<u16>,
+    pub binding: Option<u32>,
 }
 
 /// The prefixes everybody uses.

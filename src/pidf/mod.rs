@@ -13,6 +13,9 @@ mod read;
 pub mod vocabulary;
 pub mod xml;
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 pub use builder::{Builder, Person, Service};

@@ -1,9 +1,498 @@
-//! (to come)
+//! Reads a document in one pass: checks the root, notes spans, and takes out what composition needs to understand.
+
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::{Document, Limits, PidfError};
+use super::document::{
+    Binding, Child, Document, Edit, Group, Id, Item, Meaning, Piece, Tuple, Usual, Window,
+};
+use super::xml::{Known, Scanner, Start, Token, is_space};
+use super::{Basic, Limits, Note, PidfError, Priority, parse_moment};
 
-pub fn read(_raw: &Bytes, _limits: &Limits) -> Result<Document, PidfError> {
-    Err(PidfError::NoEntity)
+const XSI_NS: &str = "http://www.w3.org/2001/XMLSchema-instance";
+
+pub(super) fn read(raw: &Bytes, limits: &Limits) -> Result<Document, PidfError> {
+    // Spans are kept as `u32`.
+    let limits = Limits {
+        bytes: limits.bytes.min(u32::MAX as usize),
+        ..*limits
+    };
+    let mut scanner = Scanner::new(raw, limits)?;
+    let mut reading = Reading {
+        plain: scanner.is_version_1_0(),
+        ..Reading::default()
+    };
+    while let Some(token) = scanner.next()? {
+        match token {
+            Token::Start(start) => reading.start(&scanner, &start)?,
+            Token::End { tag, end, depth } => reading.end(tag, end, depth),
+            Token::Text(text) => reading.text(text),
+            Token::Character(character) => reading.text(character.encode_utf8(&mut [0; 4])),
+            // A stylesheet for the whole document is not handed on.
+            Token::Instruction { depth } => reading.plain &= depth > 1,
+        }
+    }
+    Ok(Document {
+        raw: raw.slice(raw.len() - scanner.text().len()..),
+        entity: reading.entity,
+        plain: reading.plain && reading.edits.is_empty(),
+        bindings: reading.bindings,
+        children: reading.children,
+        edits: reading.edits,
+    })
+}
+
+#[derive(Default)]
+struct Reading {
+    entity: String,
+    plain: bool,
+    bindings: Vec<Binding>,
+    /// Bindings by the number of their declaration.
+    numbers: BTreeMap<usize, u32>,
+    children: Vec<Child>,
+    edits: Vec<Edit>,
+    /// For each open element, the edit that its end tag needs.
+    open: Vec<Option<Edit>>,
+    top: Top,
+    item: Option<OpenItem>,
+    /// The child of the group that is open.
+    piece: Option<Piece>,
+    in_status: bool,
+    /// The window of the tuple's child that is open, and where it begins.
+    timed: Option<(u32, Window)>,
+    capture: Option<Capture>,
+}
+
+/// The child of the root that is open.
+#[derive(Default)]
+enum Top {
+    #[default]
+    None,
+    Tuple(Tuple),
+    Person(Group),
+    Device(Group),
+    Note(Note),
+    Other,
+}
+
+struct OpenItem {
+    item: Item,
+    depth: usize,
+}
+
+/// Text that is being collected for a value.
+struct Capture {
+    value: Value,
+    depth: usize,
+    note: Note,
+}
+
+enum Value {
+    Basic,
+    Contact,
+    TupleTimestamp,
+    TupleNote,
+    TopNote,
+    PieceTimestamp,
+    PieceNote,
+    DeviceId,
+    ActivityNote,
+    ActivityOther,
+}
+
+impl Reading {
+    fn start(&mut self, scanner: &Scanner<'_>, start: &Start<'_>) -> Result<(), PidfError> {
+        let known = scanner.declared(start.declared).known;
+        match start.depth {
+            1 => self.root(scanner, start, known)?,
+            2 => self.child(scanner, start, known),
+            _ => self.inner(scanner, start, known),
+        }
+        let edit = self.names(scanner, start, known);
+        self.open.push(edit);
+        Ok(())
+    }
+
+    fn root(
+        &mut self,
+        scanner: &Scanner<'_>,
+        start: &Start<'_>,
+        known: Known,
+    ) -> Result<(), PidfError> {
+        match (known, start.local) {
+            (Known::Pidf, "presence") => {}
+            (Known::PidfDiff, "pidf-full") => self.plain = false,
+            (Known::PidfDiff, "pidf-diff") => return Err(PidfError::Partial),
+            _ => return Err(PidfError::WrongRoot(start.local.chars().take(40).collect())),
+        }
+        self.entity = attribute(scanner, "entity")
+            .map(|value| trim(&value))
+            .unwrap_or_default();
+        if self.entity.is_empty() {
+            return Err(PidfError::NoEntity);
+        }
+        self.plain &= scanner.attributes().len() == 1;
+        Ok(())
+    }
+
+    fn child(&mut self, scanner: &Scanner<'_>, start: &Start<'_>, known: Known) {
+        let id = id(scanner);
+        self.top = match (known, start.local) {
+            (Known::Pidf, "tuple") => Top::Tuple(Tuple {
+                id,
+                ..Tuple::default()
+            }),
+            (Known::DataModel, "person") => Top::Person(Group {
+                id: id.map(|id| id.value),
+                ..Group::default()
+            }),
+            (Known::DataModel, "device") => Top::Device(Group {
+                id: id.map(|id| id.value),
+                ..Group::default()
+            }),
+            (Known::Pidf, "note") => {
+                self.begin_capture(scanner, start, Value::TopNote);
+                Top::Note(Note::default())
+            }
+            _ => Top::Other,
+        };
+        match self.top {
+            Top::Tuple(_) | Top::Note(_) | Top::Other => self.begin_item(start),
+            Top::Person(_) | Top::Device(_) | Top::None => {}
+        }
+    }
+
+    /// An element inside of a child of the root.
+    fn inner(&mut self, scanner: &Scanner<'_>, start: &Start<'_>, known: Known) {
+        let value = match (&self.top, start.depth) {
+            (Top::Tuple(_), 3) => {
+                self.in_status = known == Known::Pidf && start.local == "status";
+                let window = window(scanner, known);
+                if window.is_timed() {
+                    self.timed = Some((position(start.at), window));
+                }
+                match (known, start.local) {
+                    (Known::Pidf, "contact") => {
+                        if let (Top::Tuple(tuple), Some(priority)) =
+                            (&mut self.top, attribute(scanner, "priority"))
+                        {
+                            tuple.priority = Priority::of(&priority);
+                        }
+                        Some(Value::Contact)
+                    }
+                    (Known::Pidf, "note") => Some(Value::TupleNote),
+                    (Known::Pidf, "timestamp") => Some(Value::TupleTimestamp),
+                    _ => None,
+                }
+            }
+            (Top::Tuple(_), 4) => {
+                (self.in_status && known == Known::Pidf && start.local == "basic")
+                    .then_some(Value::Basic)
+            }
+            (Top::Person(_) | Top::Device(_), 3) => self.begin_piece(scanner, start, known),
+            (Top::Person(_) | Top::Device(_), 4) => self.in_piece(start, known),
+            _ => None,
+        };
+        if let Some(value) = value {
+            self.begin_capture(scanner, start, value);
+        }
+    }
+
+    fn begin_piece(
+        &mut self,
+        scanner: &Scanner<'_>,
+        start: &Start<'_>,
+        known: Known,
+    ) -> Option<Value> {
+        self.begin_item(start);
+        let (meaning, value) = match (known, start.local) {
+            (Known::Rpid, "activities") => (
+                Meaning::Activities {
+                    names: Vec::new(),
+                    notes: Vec::new(),
+                },
+                None,
+            ),
+            (Known::DataModel | Known::Pidf, "note") => {
+                (Meaning::Note(Note::default()), Some(Value::PieceNote))
+            }
+            (Known::DataModel, "timestamp") => {
+                (Meaning::Timestamp(None), Some(Value::PieceTimestamp))
+            }
+            // One client writes the timestamp of a person in the namespace of tuples.
+            (Known::Pidf, "timestamp") => (Meaning::Other, Some(Value::PieceTimestamp)),
+            (Known::DataModel, "deviceID") => {
+                (Meaning::DeviceId(String::new()), Some(Value::DeviceId))
+            }
+            _ => (Meaning::Other, None),
+        };
+        self.piece = Some(Piece {
+            item: Item::default(),
+            namespace: scanner.declared(start.declared).uri.as_ref().into(),
+            known,
+            local: start.local.into(),
+            window: window(scanner, known),
+            meaning,
+        });
+        value
+    }
+
+    fn in_piece(&mut self, start: &Start<'_>, known: Known) -> Option<Value> {
+        let Some(Piece {
+            meaning: Meaning::Activities { names, .. },
+            ..
+        }) = &mut self.piece
+        else {
+            return None;
+        };
+        match (known, start.local) {
+            (Known::Rpid, "note") => Some(Value::ActivityNote),
+            (Known::Rpid, "other") => Some(Value::ActivityOther),
+            (_, name) => {
+                names.push(name.to_owned());
+                None
+            }
+        }
+    }
+
+    fn begin_item(&mut self, start: &Start<'_>) {
+        let edits = position(self.edits.len());
+        let item = Item {
+            span: position(start.at)..0,
+            name_end: position(start.name_end),
+            uses: Vec::new(),
+            edits: edits..edits,
+        };
+        self.item = Some(OpenItem {
+            item,
+            depth: start.depth,
+        });
+    }
+
+    fn begin_capture(&mut self, scanner: &Scanner<'_>, start: &Start<'_>, value: Value) {
+        let is_lang = |known, local| known == Known::Xml && local == "lang";
+        let mut attributes = scanner.attributes().iter();
+        let lang =
+            attributes.find(|found| is_lang(scanner.declared(found.declared).known, found.local));
+        let lang = lang
+            .map(|lang| trim(&lang.value()))
+            .filter(|lang| !lang.is_empty());
+        self.capture = Some(Capture {
+            value,
+            depth: start.depth,
+            note: Note {
+                lang,
+                text: String::new(),
+            },
+        });
+    }
+
+    /// Notes which bindings the element needs from outside of the item, and whether its prefix is to be changed.
+    fn names(&mut self, scanner: &Scanner<'_>, start: &Start<'_>, known: Known) -> Option<Edit> {
+        let usual = Usual::of(known).filter(|usual| usual.prefix() != start.prefix);
+        let Some(item_depth) = self.item.as_ref().map(|item| item.depth) else {
+            // Groups and the root are written anew, but not as they are.
+            self.plain &= usual.is_none();
+            return None;
+        };
+        for attribute in scanner.attributes() {
+            if !attribute.prefix.is_empty() {
+                self.use_binding(scanner, attribute.prefix, item_depth);
+            }
+            // The one attribute of which everybody knows that its value is a qualified name.
+            if attribute.local == "type" && scanner.declared(attribute.declared).uri == XSI_NS {
+                let value = attribute.value();
+                let prefix = value.split_once(':').map_or("", |(prefix, _)| prefix);
+                self.use_binding(scanner, prefix, item_depth);
+            }
+        }
+        // The usual prefix can be had unless it means something else inside of the item.
+        let usual = usual.filter(|usual| {
+            let inside = scanner
+                .lookup(usual.prefix())
+                .filter(|found| found.depth >= item_depth);
+            inside.is_none_or(|found| found.known == known)
+        });
+        let Some(to) = usual else {
+            self.use_binding(scanner, start.prefix, item_depth);
+            return None;
+        };
+        let len = position(if start.prefix.is_empty() {
+            0
+        } else {
+            start.prefix.len() + 1
+        });
+        let binding = self.bind(scanner, start.prefix, item_depth);
+        let edit = Edit {
+            at: position(start.at + 1),
+            len,
+            to,
+            binding,
+        };
+        self.edits.push(edit);
+        Some(edit)
+    }
+
+    fn use_binding(&mut self, scanner: &Scanner<'_>, prefix: &str, item_depth: usize) {
+        let bound = self.bind(scanner, prefix, item_depth);
+        if let (Some(bound), Some(open)) = (bound, &mut self.item) {
+            if open.item.uses.last() != Some(&bound) {
+                open.item.uses.push(bound);
+            }
+        }
+    }
+
+    /// The binding of a prefix, if it is declared outside of the item.
+    fn bind(&mut self, scanner: &Scanner<'_>, prefix: &str, item_depth: usize) -> Option<u32> {
+        let declared = scanner.lookup(prefix)?;
+        if declared.depth >= item_depth || declared.prefix == "xml" {
+            return None;
+        }
+        Some(*self.numbers.entry(declared.number).or_insert_with(|| {
+            self.bindings.push(Binding {
+                prefix: declared.prefix.into(),
+                uri: declared.uri.as_ref().into(),
+                known: declared.known,
+            });
+            position(self.bindings.len() - 1)
+        }))
+    }
+
+    fn text(&mut self, text: &str) {
+        let depth = self.open.len();
+        if let Some(capture) = self
+            .capture
+            .as_mut()
+            .filter(|capture| capture.depth == depth)
+        {
+            if text.contains('\r') && text.len() > 1 {
+                // Line ends are one character (XML, 2.11); a lone one was given by reference.
+                capture
+                    .note
+                    .text
+                    .push_str(&text.replace("\r\n", "\n").replace('\r', "\n"));
+            } else {
+                capture.note.text.push_str(text);
+            }
+        }
+    }
+
+    fn end(&mut self, tag: Option<usize>, end: usize, depth: usize) {
+        if let (Some(Some(edit)), Some(tag)) = (self.open.pop(), tag) {
+            self.edits.push(Edit {
+                at: position(tag + 2),
+                ..edit
+            });
+        }
+        if let Some(capture) = self.capture.take_if(|capture| capture.depth == depth) {
+            self.captured(capture);
+        }
+        if depth == 3 {
+            if let (Some((from, window)), Top::Tuple(tuple)) = (self.timed.take(), &mut self.top) {
+                tuple.timed.push((from..position(end), window));
+            }
+        }
+        let Some(item) = self.item.take_if(|item| item.depth == depth) else {
+            if depth == 2 {
+                self.end_child(Item::default());
+            }
+            return;
+        };
+        let mut item = item.item;
+        item.span.end = position(end);
+        item.edits.end = position(self.edits.len());
+        item.uses.sort_unstable();
+        item.uses.dedup();
+        if depth == 2 {
+            self.end_child(item);
+        } else if let (Some(piece), Top::Person(group) | Top::Device(group)) =
+            (self.piece.take(), &mut self.top)
+        {
+            group.pieces.push(Piece { item, ..piece });
+        }
+    }
+
+    fn end_child(&mut self, item: Item) {
+        self.children.push(match std::mem::take(&mut self.top) {
+            Top::Tuple(tuple) => Child::Tuple(Tuple { item, ..tuple }),
+            Top::Person(group) => Child::Person(group),
+            Top::Device(group) => Child::Device(group),
+            Top::Note(note) => Child::Note(item, note),
+            Top::Other => Child::Other(item),
+            Top::None => return,
+        });
+    }
+
+    fn captured(&mut self, Capture { value, note, .. }: Capture) {
+        let meaning = self.piece.as_mut().map(|piece| &mut piece.meaning);
+        match (value, &mut self.top, meaning) {
+            (Value::Basic, Top::Tuple(tuple), _) => {
+                tuple.basic = tuple.basic.or(Basic::of(&note.text))
+            }
+            (Value::Contact, Top::Tuple(tuple), _) => tuple.contact = Some(trim(&note.text)),
+            (Value::TupleTimestamp, Top::Tuple(tuple), _) => {
+                tuple.timestamp = parse_moment(&note.text)
+            }
+            (Value::TupleNote, Top::Tuple(tuple), _) => tuple.notes.push(note),
+            (Value::TopNote, Top::Note(top), _) => *top = note,
+            (Value::PieceTimestamp, Top::Person(group) | Top::Device(group), Some(meaning)) => {
+                group.timestamp = parse_moment(&note.text);
+                if let Meaning::Timestamp(timestamp) = meaning {
+                    *timestamp = group.timestamp;
+                }
+            }
+            (Value::PieceNote, _, Some(Meaning::Note(piece))) => *piece = note,
+            (Value::DeviceId, _, Some(Meaning::DeviceId(id))) => *id = trim(&note.text),
+            (Value::ActivityNote, _, Some(Meaning::Activities { notes, .. })) => notes.push(note),
+            (Value::ActivityOther, _, Some(Meaning::Activities { names, .. })) => {
+                let text = trim(&note.text);
+                names.push(if text.is_empty() {
+                    "other".to_owned()
+                } else {
+                    text
+                });
+            }
+            // A value is captured only where it belongs.
+            _ => {}
+        }
+    }
+}
+
+/// The value of an attribute without namespace.
+fn attribute(scanner: &Scanner<'_>, name: &str) -> Option<String> {
+    let mut attributes = scanner.attributes().iter();
+    let found =
+        attributes.find(|attribute| attribute.prefix.is_empty() && attribute.local == name)?;
+    Some(found.value().into_owned())
+}
+
+fn id(scanner: &Scanner<'_>) -> Option<Id> {
+    let mut attributes = scanner.attributes().iter();
+    let found =
+        attributes.find(|attribute| attribute.prefix.is_empty() && attribute.local == "id")?;
+    let value = trim(&found.value());
+    let span = position(found.at)..position(found.at + found.raw.len());
+    (!value.is_empty()).then_some(Id { value, span })
+}
+
+/// The window of an RPID element; other namespaces mean other things by these attributes (RFC 4481 the past, say).
+fn window(scanner: &Scanner<'_>, known: Known) -> Window {
+    if known != Known::Rpid {
+        return Window::default();
+    }
+    let moment = |name| attribute(scanner, name).and_then(|value| parse_moment(&value));
+    Window {
+        from: moment("from"),
+        until: moment("until"),
+    }
+}
+
+fn trim(text: &str) -> String {
+    text.trim_matches(is_space).to_owned()
+}
+
+/// Sizes are limited to what `u32` holds.
+fn position(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
 }

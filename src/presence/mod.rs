@@ -1,9 +1,28 @@
-//! Composition of the state that many publishers gave of one presentity (RFC 3903, 6; RFC 4479, 3.5; RFC 4480).
+//! Composition: one document out of what many publishers say of one presentity (RFC 3903, 6; RFC 4479, 3.5; RFC 4480).
+//!
+//! - Services (tuples) are all kept. Open ones come first, then by contact priority, then the freshest: so a phone that
+//!   looks only at the first `basic` sees what the whole says.
+//! - There is one person (RFC 4479, 3.5): for each kind of statement the freshest publication that makes it wins.
+//! - Devices with one device ID are one device, merged as persons are; notes and unknown extensions are kept.
+//! - What holds for a time (`from`, `until`) is there at that time only, and the caller learns when to compose again.
+//! - The entity is always the presentity asked for: nobody publishes under another's name by writing it down.
+//!
+//! Parts are copied as bytes from the publishers' documents, never parsed again. Prefixes become the usual ones, since
+//! phones read PIDF by pattern.
+
+mod emit;
+mod summary;
+mod view;
+
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 
-use crate::pidf::{Basic, Document, Note};
+use crate::pidf::{Basic, Builder, Document, Service};
 use crate::time::Timestamp;
+
+pub use summary::Summary;
 
 /// One publication of a presentity.
 #[derive(Clone, Copy, Debug)]
@@ -26,44 +45,31 @@ pub struct Composition {
     pub changes_at: Option<Timestamp>,
 }
 
-/// Composes one document about `entity`. `None` if nothing is published.
-pub fn compose(_entity: &str, _sources: &[Source<'_>], _now: Timestamp) -> Option<Composition> {
-    None
+/// Composes one document about `entity`, of publications in any order. `None` if nothing is published.
+///
+/// A single publication whose document needs no change is handed on as it came, without a copy.
+pub fn compose(entity: &str, sources: &[Source<'_>], now: Timestamp) -> Option<Composition> {
+    if sources.is_empty() {
+        return None;
+    }
+    let view = view::View::of(sources, now);
+    let body = match sources {
+        [only] if only.document.entity() == entity && view.is_unchanged(only.document) => {
+            only.document.raw().clone()
+        }
+        _ => emit::emit(entity, &view, now),
+    };
+    Some(Composition {
+        body,
+        changes_at: view.changes_at,
+    })
 }
 
 /// The document for a presentity of which nothing is known: one tuple, closed.
 pub fn offline(entity: &str) -> Bytes {
-    use crate::pidf::{Builder, Service};
-    Builder::new(entity)
-        .tuple(
-            "offline",
-            Service {
-                basic: Some(Basic::Closed),
-                ..Service::default()
-            },
-        )
-        .finish()
-}
-
-/// The gist of a state, for people and for comparing.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Summary {
-    /// Open if any service is; closed if all are; else unknown.
-    pub basic: Option<Basic>,
-    /// Activities in force, sorted, each once.
-    pub activities: Vec<String>,
-    /// Notes of services, the person and the whole, sorted, each once.
-    pub notes: Vec<Note>,
-}
-
-impl Summary {
-    /// The gist of one document.
-    pub fn of(_document: &Document, _now: Timestamp) -> Self {
-        Self::default()
-    }
-
-    /// The gist of what [`compose`] makes of these publications.
-    pub fn of_sources(_sources: &[Source<'_>], _now: Timestamp) -> Self {
-        Self::default()
-    }
+    let closed = Service {
+        basic: Some(Basic::Closed),
+        ..Service::default()
+    };
+    Builder::new(entity).tuple("offline", closed).finish()
 }

@@ -4,12 +4,17 @@
 //! characters, undeclared prefixes, attributes twice under two prefixes, a DOCTYPE. [`Scanner`] adds all of it, with
 //! limits, in one pass and in linear time.
 
+mod attributes;
 mod chars;
 mod scanner;
 mod scope;
+#[cfg(test)]
+mod tests;
 mod writer;
 
+pub use attributes::Attribute;
 pub use chars::{is_char, is_ncname, is_space, to_ncname};
-pub use scanner::Limits;
+pub use scanner::{Limits, Scanner, Start, Token, check};
 pub use scope::{Declared, Known};
+pub(crate) use writer::push_value;
 pub use writer::{Writer, push_attribute};

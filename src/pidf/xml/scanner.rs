@@ -1,4 +1,12 @@
-//! (to come)
+//! The reader: quick-xml's events, with everything checked that quick-xml leaves to its users.
+
+use quick_xml::events::Event;
+use quick_xml::{Error, Reader};
+
+use super::attributes::{self, Attribute, RawAttributes};
+use super::chars::{find_forbidden, is_ncname, is_space, split_qname};
+use super::scope::{Declared, Scope};
+use crate::pidf::{Fault, PidfError};
 
 /// What a reader puts up with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,4 +33,415 @@ impl Default for Limits {
             declarations: 128,
         }
     }
+}
+
+/// One step through a document. Positions are bytes in [`Scanner::text`].
+#[derive(Clone, Copy, Debug)]
+pub enum Token<'a> {
+    /// An element begins; its attributes are at [`Scanner::attributes`].
+    Start(Start<'a>),
+    /// An element ends. Comes for empty elements too.
+    End {
+        /// Where the end tag begins; `None` for an empty element.
+        tag: Option<usize>,
+        /// After the element.
+        end: usize,
+        /// Its depth.
+        depth: usize,
+    },
+    /// Text as written, line breaks included; a value may come in several pieces.
+    Text(&'a str),
+    /// A character given by reference.
+    Character(char),
+    /// A processing instruction.
+    Instruction {
+        /// How many elements are open.
+        depth: usize,
+    },
+}
+
+/// The begin of an element.
+#[derive(Clone, Copy, Debug)]
+pub struct Start<'a> {
+    /// The prefix; empty if there is none.
+    pub prefix: &'a str,
+    /// The local name.
+    pub local: &'a str,
+    /// The namespace, for [`Scanner::declared`].
+    pub declared: usize,
+    /// Where `<` stands.
+    pub at: usize,
+    /// After the name.
+    pub name_end: usize,
+    /// 1 for the root.
+    pub depth: usize,
+}
+
+/// Reads one document from its begin to its end.
+#[derive(Debug)]
+pub struct Scanner<'a> {
+    text: &'a str,
+    reader: Reader<&'a [u8]>,
+    limits: Limits,
+    scope: Scope<'a>,
+    attributes: Vec<Attribute<'a>>,
+    /// Of an empty element whose begin was told, and whose end was not: after it.
+    empty_end: Option<usize>,
+    depth: usize,
+    elements: usize,
+    root: Root,
+    version_1_0: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Root {
+    Awaited,
+    Open,
+    Closed,
+}
+
+impl<'a> Scanner<'a> {
+    /// Checks size, encoding and characters, and stands at the begin. A UTF-8 byte order mark is skipped.
+    pub fn new(bytes: &'a [u8], limits: Limits) -> Result<Self, PidfError> {
+        if bytes.len() > limits.bytes {
+            return Err(PidfError::TooLarge {
+                size: bytes.len(),
+                limit: limits.bytes,
+            });
+        }
+        let bytes = without_mark(bytes);
+        match bytes {
+            [0xFE, 0xFF, ..] | [0xFF, 0xFE, ..] | [0, b'<', ..] | [b'<', 0, ..] => {
+                return Err(PidfError::Encoding("UTF-16".to_owned()));
+            }
+            _ => {}
+        }
+        let version_1_0 = attributes::check_declaration(bytes)?;
+        let text = std::str::from_utf8(bytes)
+            .map_err(|error| malformed(error.valid_up_to(), Fault::Utf8))?;
+        if let Some(at) = find_forbidden(text) {
+            return Err(malformed(at, Fault::Character));
+        }
+        // The reader would skip a second mark without counting it.
+        if text.starts_with('\u{FEFF}') {
+            return Err(malformed(0, Fault::Outside));
+        }
+        let mut reader = Reader::from_str(text);
+        reader.config_mut().check_comments = true;
+        Ok(Self {
+            text,
+            reader,
+            limits,
+            scope: Scope::new(),
+            attributes: Vec::new(),
+            empty_end: None,
+            depth: 0,
+            elements: 0,
+            root: Root::Awaited,
+            version_1_0,
+        })
+    }
+
+    /// The document without its byte order mark.
+    pub fn text(&self) -> &'a str {
+        self.text
+    }
+
+    /// Whether the document says it is XML 1.0, or says nothing.
+    pub fn is_version_1_0(&self) -> bool {
+        self.version_1_0
+    }
+
+    /// The attributes of the element that began last, without its namespace declarations.
+    pub fn attributes(&self) -> &[Attribute<'a>] {
+        &self.attributes
+    }
+
+    /// The declaration that a [`Start`] or [`Attribute`] refers to; while the element is open.
+    pub fn declared(&self, index: usize) -> &Declared<'a> {
+        self.scope.get(index)
+    }
+
+    /// The declaration that holds for a prefix here.
+    pub fn lookup(&self, prefix: &str) -> Option<&Declared<'a>> {
+        self.scope.find(prefix).map(|index| self.scope.get(index))
+    }
+
+    /// The next step; `None` at the end of a document that is complete.
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "an iterator could not lend the attributes"
+    )]
+    pub fn next(&mut self) -> Result<Option<Token<'a>>, PidfError> {
+        if let Some(end) = self.empty_end.take() {
+            return Ok(Some(self.end(None, end)));
+        }
+        loop {
+            let at = self.position();
+            let event = self
+                .reader
+                .read_event()
+                .map_err(|error| self.fault_of(&error))?;
+            let end = self.position();
+            let token = match event {
+                Event::Start(_) => Token::Start(self.start(at, end, end - 1)?),
+                Event::Empty(_) => {
+                    self.empty_end = Some(end);
+                    Token::Start(self.start(at, end, end - 2)?)
+                }
+                Event::End(_) => self.end(Some(at), end),
+                Event::Text(_) => match self.character_data(at, end)? {
+                    "" => continue,
+                    text => Token::Text(text),
+                },
+                Event::CData(_) => {
+                    self.inside(at)?;
+                    Token::Text(&self.text[at + "<![CDATA[".len()..end - "]]>".len()])
+                }
+                Event::GeneralRef(_) => {
+                    self.inside(at)?;
+                    let reference = &self.text[at + 1..end - 1];
+                    Token::Character(
+                        attributes::resolve(reference).map_err(|fault| malformed(at, fault))?,
+                    )
+                }
+                Event::Comment(_) => continue,
+                Event::Decl(_) if at == 0 => continue,
+                Event::Decl(_) => return Err(malformed(at, Fault::Declaration)),
+                Event::PI(_) => {
+                    let content = &self.text[at + 2..end - 2];
+                    let target = content.split(is_space).next().unwrap_or_default();
+                    if !is_ncname(target) || target.eq_ignore_ascii_case("xml") {
+                        return Err(malformed(at, Fault::Instruction));
+                    }
+                    Token::Instruction { depth: self.depth }
+                }
+                Event::DocType(_) => return Err(malformed(at, Fault::Doctype)),
+                Event::Eof => {
+                    return match self.root {
+                        Root::Awaited => Err(malformed(at, Fault::NoRoot)),
+                        Root::Open => Err(malformed(at, Fault::Unclosed)),
+                        Root::Closed => Ok(None),
+                    };
+                }
+            };
+            return Ok(Some(token));
+        }
+    }
+
+    fn position(&self) -> usize {
+        // The reader counts bytes of a slice, which fit.
+        usize::try_from(self.reader.buffer_position()).unwrap_or(self.text.len())
+    }
+
+    /// An element begins; `inner_end` is before `>` or `/>`.
+    fn start(&mut self, at: usize, end: usize, inner_end: usize) -> Result<Start<'a>, PidfError> {
+        match self.root {
+            Root::Awaited => self.root = Root::Open,
+            Root::Open => {}
+            Root::Closed => return Err(malformed(at, Fault::SecondRoot)),
+        }
+        self.depth += 1;
+        self.elements += 1;
+        if self.depth > self.limits.depth {
+            return Err(PidfError::TooDeep {
+                limit: self.limits.depth,
+                at,
+            });
+        }
+        if self.elements > self.limits.elements {
+            return Err(PidfError::TooMany {
+                what: "elements",
+                limit: self.limits.elements,
+                at,
+            });
+        }
+        debug_assert!(inner_end < end);
+        let inner = &self.text[at + 1..inner_end];
+        let name_length = inner.find(is_space).unwrap_or(inner.len());
+        let name_end = at + 1 + name_length;
+        let (prefix, local) =
+            split_qname(&inner[..name_length]).ok_or(malformed(at, Fault::Name))?;
+        self.read_attributes(&inner[name_length..], name_end)?;
+        let declared = self.resolve(prefix, at)?;
+        Ok(Start {
+            prefix,
+            local,
+            declared,
+            at,
+            name_end,
+            depth: self.depth,
+        })
+    }
+
+    fn end(&mut self, tag: Option<usize>, end: usize) -> Token<'a> {
+        let depth = self.depth;
+        self.scope.leave(depth);
+        // The reader has matched end tags with open elements.
+        self.depth = depth.saturating_sub(1);
+        if self.depth == 0 {
+            self.root = Root::Closed;
+        }
+        Token::End { tag, end, depth }
+    }
+
+    fn read_attributes(&mut self, text: &'a str, offset: usize) -> Result<(), PidfError> {
+        self.attributes.clear();
+        let mut raw = RawAttributes { text, at: 0 };
+        let mut count = 0;
+        // Declarations first take effect for all attributes of the tag, wherever they stand.
+        loop {
+            let next = raw
+                .next()
+                .map_err(|()| malformed(offset + raw.at, Fault::Attribute))?;
+            let Some(attribute) = next else { break };
+            let (name_at, value_at) = (offset + attribute.name_at, offset + attribute.value_at);
+            count += 1;
+            if count > self.limits.attributes {
+                return Err(PidfError::TooMany {
+                    what: "attributes",
+                    limit: self.limits.attributes,
+                    at: name_at,
+                });
+            }
+            attributes::check_value(attribute.value)
+                .map_err(|(at, fault)| malformed(value_at + at, fault))?;
+            let (prefix, local) =
+                split_qname(attribute.name).ok_or(malformed(name_at, Fault::Name))?;
+            let declared_prefix = match (prefix, local) {
+                ("", "xmlns") => "",
+                ("xmlns", local) => local,
+                _ => {
+                    let raw = attribute.value;
+                    self.attributes.push(Attribute {
+                        prefix,
+                        local,
+                        raw,
+                        at: value_at,
+                        declared: 0,
+                    });
+                    continue;
+                }
+            };
+            self.declare(declared_prefix, attribute.value, name_at)?;
+        }
+        for index in 0..self.attributes.len() {
+            let Attribute { prefix, at, .. } = self.attributes[index];
+            // An attribute without prefix has no namespace, whatever the default is.
+            self.attributes[index].declared = if prefix.is_empty() {
+                0
+            } else {
+                self.resolve(prefix, at)?
+            };
+        }
+        self.check_duplicates(offset)
+    }
+
+    fn declare(&mut self, prefix: &'a str, value: &'a str, at: usize) -> Result<(), PidfError> {
+        if self.scope.len() >= self.limits.declarations {
+            let limit = self.limits.declarations;
+            return Err(PidfError::TooMany {
+                what: "namespace declarations",
+                limit,
+                at,
+            });
+        }
+        if self
+            .scope
+            .find(prefix)
+            .is_some_and(|found| self.scope.get(found).depth == self.depth)
+        {
+            return Err(malformed(at, Fault::DuplicateAttribute));
+        }
+        if !self
+            .scope
+            .declare(prefix, attributes::expand(value), self.depth)
+        {
+            return Err(malformed(at, Fault::NamespaceDeclaration));
+        }
+        Ok(())
+    }
+
+    fn resolve(&self, prefix: &str, at: usize) -> Result<usize, PidfError> {
+        self.scope.find(prefix).ok_or(malformed(at, Fault::Prefix))
+    }
+
+    /// No attribute twice by expanded name (Namespaces, 6.3). Sorted rather than compared each with each, and rather
+    /// than hashed without a random seed, so that no choice of names makes it slow.
+    fn check_duplicates(&self, at: usize) -> Result<(), PidfError> {
+        let name =
+            |attribute: &Attribute<'a>| (&*self.scope.get(attribute.declared).uri, attribute.local);
+        let twice = match &*self.attributes {
+            [] | [_] => false,
+            [first, second] => name(first) == name(second),
+            attributes => {
+                let mut names: Vec<_> = attributes.iter().map(name).collect();
+                names.sort_unstable();
+                names.windows(2).any(|pair| pair[0] == pair[1])
+            }
+        };
+        if twice {
+            Err(malformed(at, Fault::DuplicateAttribute))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Text between markup: white space only outside the root, where it tells nothing.
+    fn character_data(&self, at: usize, end: usize) -> Result<&'a str, PidfError> {
+        let text = &self.text[at..end];
+        if self.root != Root::Open {
+            return match text.find(|character| !is_space(character)) {
+                Some(found) => Err(malformed(at + found, Fault::Outside)),
+                None => Ok(""),
+            };
+        }
+        match memchr::memmem::find(text.as_bytes(), b"]]>") {
+            Some(found) => Err(malformed(at + found, Fault::CdataEnd)),
+            None => Ok(text),
+        }
+    }
+
+    fn inside(&self, at: usize) -> Result<(), PidfError> {
+        if self.root == Root::Open {
+            Ok(())
+        } else {
+            Err(malformed(at, Fault::Outside))
+        }
+    }
+
+    fn fault_of(&self, error: &Error) -> PidfError {
+        use quick_xml::errors::{IllFormedError, SyntaxError};
+        let at = usize::try_from(self.reader.error_position()).unwrap_or(self.text.len());
+        let fault = match error {
+            Error::Syntax(SyntaxError::InvalidBangMarkup) => Fault::Markup,
+            Error::Syntax(SyntaxError::UnclosedDoctype) => Fault::Doctype,
+            Error::Syntax(_) => Fault::Unfinished,
+            Error::IllFormed(IllFormedError::DoubleHyphenInComment) => Fault::Comment,
+            Error::IllFormed(IllFormedError::MissingDoctypeName) => Fault::Doctype,
+            Error::IllFormed(IllFormedError::UnclosedReference) => Fault::Entity,
+            Error::IllFormed(IllFormedError::MissingEndTag(_)) => Fault::Unclosed,
+            Error::IllFormed(
+                IllFormedError::UnmatchedEndTag(_) | IllFormedError::MismatchedEndTag { .. },
+            ) => Fault::EndTag,
+            _ => Fault::Markup,
+        };
+        malformed(at, fault)
+    }
+}
+
+/// Whether the bytes are a well-formed, namespace-well-formed document without DTD, within the limits.
+pub fn check(bytes: &[u8], limits: &Limits) -> Result<(), PidfError> {
+    let mut scanner = Scanner::new(bytes, *limits)?;
+    while scanner.next()?.is_some() {}
+    Ok(())
+}
+
+/// The bytes without a UTF-8 byte order mark.
+pub(in crate::pidf) fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes)
+}
+
+fn malformed(at: usize, fault: Fault) -> PidfError {
+    PidfError::Malformed { fault, at }
 }

@@ -114,6 +114,11 @@ pub fn push_attribute(out: &mut Vec<u8>, name: &str, value: &str) {
     out.push(b'"');
 }
 
+/// Appends `text` as it may stand in an attribute value between any quotes.
+pub(crate) fn push_value(out: &mut Vec<u8>, text: &str) {
+    escape(out, text, true);
+}
+
 /// Appends `text` with what markup would read differently replaced. Characters that XML cannot carry at all become
 /// U+FFFD. In attributes also white space is written as references, since a reader would turn it into spaces.
 fn escape(out: &mut Vec<u8>, text: &str, in_attribute: bool) {
@@ -126,6 +131,7 @@ fn escape(out: &mut Vec<u8>, text: &str, in_attribute: bool) {
             '&' => b"&amp;",
             '\r' => b"&#13;",
             '"' if in_attribute => b"&quot;",
+            '\'' if in_attribute => b"&#39;",
             '\n' if in_attribute => b"&#10;",
             '\t' if in_attribute => b"&#9;",
             _ if super::is_char(character) => continue,
@@ -153,7 +159,7 @@ mod tests {
         let document = String::from_utf8(writer.finish()).unwrap();
         assert_eq!(
             document,
-            "<a b=\"&quot;&lt;&amp;&gt;'&#10;&#9;&#13;\u{FFFD}\">]]&gt; &lt;x/&gt; \u{FFFD}\u{FFFD}&#13;\n<c/><d/></a>"
+            "<a b=\"&quot;&lt;&amp;&gt;&#39;&#10;&#9;&#13;\u{FFFD}\">]]&gt; &lt;x/&gt; \u{FFFD}\u{FFFD}&#13;\n<c/><d/></a>"
         );
     }
 }

@@ -1,1 +1,204 @@
-//! PUBLISH: publications and their entity-tags (RFC 3903).
+//! PUBLISH at the event state compositor: what a request means for the publications that are there (RFC 3903, 6).
+//!
+//! ```text
+//!  SIP-If-Match   body   Expires
+//!       no        yes     > 0     initial
+//!       yes       no      > 0     refresh
+//!       yes       yes     > 0     modify
+//!       yes       any      0      remove
+//!       no        any      0      nothing: the state ends as it begins
+//! ```
+//!
+//! [`decide`] changes nothing. The registry carries its decision out when the store has it.
+
+mod error;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::entropy::Entropy;
+use crate::exchange::Shard;
+use crate::pidf;
+use crate::registry::{Compositor, Limits, Package};
+use crate::sip::{Message, Name};
+
+pub use error::PublishError;
+
+/// A published body that was found good.
+#[derive(Clone, Debug)]
+pub struct Content {
+    /// One of the package's types.
+    pub content_type: Arc<str>,
+    /// As it came.
+    pub body: Bytes,
+    /// What was read in it, when the package's compositor looks into bodies.
+    pub document: Option<Box<pidf::Document>>,
+}
+
+impl Content {
+    /// Reads a body as the package's compositor needs it.
+    pub fn read(
+        compositor: Compositor,
+        content_type: Arc<str>,
+        body: Bytes,
+        max: usize,
+    ) -> Result<Self, PublishError> {
+        let document = match compositor {
+            Compositor::Presence => {
+                let limits = pidf::Limits {
+                    bytes: max,
+                    ..pidf::Limits::default()
+                };
+                Some(Box::new(pidf::Document::parse(&body, &limits)?))
+            }
+            Compositor::Latest => None,
+        };
+        Ok(Self {
+            content_type,
+            body,
+            document,
+        })
+    }
+}
+
+/// What a PUBLISH does. Indices are places among the publications that it was decided from.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// A publication more.
+    Create(Content),
+    /// A publication lives on.
+    Refresh(usize),
+    /// A publication lives on with another body.
+    Modify(usize, Content),
+    /// A publication ends.
+    Remove(usize),
+    /// An initial publication with a life of nothing: accepted, and over (RFC 3903, 6 grants at most what is asked).
+    Nothing,
+}
+
+/// What a PUBLISH does, and for how long.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// What.
+    pub action: Action,
+    /// Granted seconds; 0 for [`Action::Remove`] and [`Action::Nothing`].
+    pub expires: u32,
+}
+
+/// Decides about a PUBLISH whose Request-URI and package have been found (steps 3 to 5 of RFC 3903, 6). `etags` are the
+/// entity-tags of the presentity's live publications.
+pub fn decide(
+    request: &Message,
+    package: &Package,
+    limits: &Limits,
+    etags: &[&str],
+) -> Result<Decision, PublishError> {
+    let held = matching(request, etags)?;
+    let expires = package
+        .publication
+        .grant(request.expires()?)
+        .map_err(PublishError::IntervalTooBrief)?;
+    let action = match (held, expires) {
+        (Some(held), 0) => Action::Remove(held),
+        (None, 0) => Action::Nothing,
+        (held, _) => match (held, content(request, package, limits)?) {
+            (Some(held), None) => Action::Refresh(held),
+            (Some(held), Some(content)) => Action::Modify(held, content),
+            (None, None) => return Err(PublishError::MissingBody),
+            (None, Some(_)) if etags.len() >= limits.publications => {
+                return Err(PublishError::TooManyPublications(limits.publications));
+            }
+            (None, Some(content)) => Action::Create(content),
+        },
+    };
+    Ok(Decision { action, expires })
+}
+
+/// Which publication the request is about.
+fn matching(request: &Message, etags: &[&str]) -> Result<Option<usize>, PublishError> {
+    let mut conditions = request.values(Name::SipIfMatch);
+    let Some(condition) = conditions.next() else {
+        return Ok(None);
+    };
+    if conditions.next().is_some() {
+        return Err(PublishError::SeveralConditions);
+    }
+    match etags.iter().position(|etag| *etag == condition) {
+        Some(held) => Ok(Some(held)),
+        None => Err(PublishError::UnknownEntityTag(condition.into_owned())),
+    }
+}
+
+/// The body, if there is one. An empty body is none, whatever Content-Type says: baresip refreshes like that.
+fn content(
+    request: &Message,
+    package: &Package,
+    limits: &Limits,
+) -> Result<Option<Content>, PublishError> {
+    let body = request.body();
+    if body.is_empty() {
+        return Ok(None);
+    }
+    if body.len() > limits.body {
+        return Err(PublishError::TooLarge {
+            size: body.len(),
+            limit: limits.body,
+        });
+    }
+    let accept = || PublishError::UnsupportedMediaType {
+        accept: package.body_types.join(", "),
+    };
+    let content_type = request.content_type().ok_or_else(accept)?;
+    let content_type = package.body_type(&content_type).ok_or_else(accept)?.clone();
+    if request
+        .values(Name::ContentEncoding)
+        .any(|coding| !coding.eq_ignore_ascii_case("identity"))
+    {
+        return Err(PublishError::UnsupportedEncoding);
+    }
+    Content::read(package.compositor, content_type, body, limits.body).map(Some)
+}
+
+/// Gives entity-tags that no publication ever had before, also by another shard or before a restart (RFC 3903, 6): the
+/// store's epoch and a counter make them different, random bits keep them so when the store forgets its epochs, and
+/// hard to guess.
+#[derive(Debug)]
+pub struct EntityTags {
+    shard: Shard,
+    epoch: u64,
+    given: u64,
+}
+
+impl EntityTags {
+    /// For a shard in an epoch of its store.
+    pub fn new(shard: Shard, epoch: u64) -> Self {
+        Self {
+            shard,
+            epoch,
+            given: 0,
+        }
+    }
+
+    /// A new one.
+    pub fn give(&mut self, entropy: &mut Entropy) -> Arc<str> {
+        self.given += 1;
+        format!(
+            "{:02x}.{:x}.{:x}.{}",
+            self.shard,
+            self.epoch,
+            self.given,
+            entropy.token()
+        )
+        .into()
+    }
+
+    /// A number for a new publication, larger than all before it.
+    pub fn order(&self) -> u64 {
+        // 2^40 successes in one epoch would take a shard years.
+        (self.epoch << 40) | self.given
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,269 @@
-//! The registry: presentities with their publications, subscriptions and bindings of one shard.
+//! The registry: presentities with their publications, subscriptions and bindings of one shard, as a value.
+//!
+//! ```text
+//!  Incoming ──> decide ──> Commit ──> store
+//!                 │                     │ committed
+//!                 │ refused             v
+//!                 └──> Reply      change the rows, Reply, NOTIFY
+//! ```
+//!
+//! A request is decided from the rows, which show what is stored; what it changes is asked for in one commit, and the
+//! rows change when the store has it (docs/adr/0006). Meanwhile a second request for the same presentity (RFC 3903, 6 asks
+//! for their order), the same dialog or the same address of record waits; all others go on.
+
+mod codec;
+mod commit;
+mod counters;
+mod load;
+mod publish;
+mod register;
+mod registrar;
+mod rows;
+mod settings;
+mod snapshot;
+pub mod store;
+mod subscribe;
+mod tell;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use crate::entropy::Entropy;
+use crate::exchange::{Incoming, Outcome, Outgoing, Reply, Shard, Token, TransactionId};
+use crate::publication::EntityTags;
+use crate::sip::{Head, HeaderError, Method, StatusCode, Uri};
+use crate::time::{Timestamp, Wheel};
+
+pub use codec::RecordError;
+pub use counters::Counters;
+pub use settings::{Compositor, Durations, Limits, Package, Settings};
+pub use snapshot::{BindingRow, PresentityRow, PublicationRow, Snapshot, SubscriptionRow};
+pub use store::{
+    BindingRecord, Change, Commit, CommitOutcome, OpId, PublicationRecord, Record, RecordKey, Span,
+    SubscriptionRecord, Version,
+};
+
+use commit::Pending;
+use register::Bindings;
+use rows::{Presentities, Subscriptions, Timer};
+
+/// What the registry wants done, in this order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Answer a request.
+    Reply(Reply),
+    /// Send a NOTIFY.
+    Send(Outgoing),
+    /// Store this, then tell [`Registry::committed`].
+    Commit(Commit),
+    /// For the log: see [`Settings::notes`].
+    Note(Note),
+}
+
+/// Something for the log.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Note {
+    /// A publication was made, refreshed, modified, removed, or lapsed.
+    Publication {
+        /// Whose.
+        presentity: Arc<str>,
+        /// The entity-tag it has now.
+        etag: Arc<str>,
+        /// What happened: `created`, `refreshed`, `modified`, `removed`, `lapsed`.
+        change: &'static str,
+    },
+    /// A subscription was made, refreshed, or ended.
+    Subscription {
+        /// To whom.
+        presentity: Arc<str>,
+        /// Of which dialog.
+        call_id: String,
+        /// What happened: `created`, `refreshed`, `fetched`, or why it ended.
+        change: &'static str,
+    },
+    /// The contacts of an address of record changed.
+    Bindings {
+        /// Whose.
+        aor: Arc<str>,
+        /// How many there are now.
+        contacts: usize,
+    },
+    /// A request was refused.
+    Refused {
+        /// Its Call-ID.
+        call_id: String,
+        /// The answer.
+        status: StatusCode,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The presence server's state of one shard.
+#[derive(Debug)]
+pub struct Registry {
+    settings: Settings,
+    shard: Shard,
+    entropy: Entropy,
+    /// How often the store was opened; see docs/adr/0005.
+    epoch: u64,
+    wheel: Wheel<Timer>,
+    presentities: Presentities,
+    subscriptions: Subscriptions,
+    bindings: Bindings,
+    pending: Pending,
+    etags: EntityTags,
+    /// Upper half of NOTIFY tokens: counted, from a random start, so that outcomes of before a rebuild find nothing.
+    sendings: u32,
+    counters: Counters,
+}
+
+impl Registry {
+    /// An empty shard. `epoch` is that of the store.
+    pub fn new(settings: Settings, shard: Shard, mut entropy: Entropy, epoch: u64) -> Self {
+        Self {
+            presentities: Presentities::new(settings.packages.len()),
+            subscriptions: Subscriptions::default(),
+            bindings: Bindings::default(),
+            pending: Pending::new(shard, entropy.next_u64()),
+            etags: EntityTags::new(shard, epoch),
+            // The upper half is as random as the whole.
+            sendings: (entropy.next_u64() >> 32) as u32,
+            wheel: Wheel::new(),
+            counters: Counters::default(),
+            settings,
+            shard,
+            entropy,
+            epoch,
+        }
+    }
+
+    /// A PUBLISH, SUBSCRIBE or REGISTER came.
+    pub fn request(&mut self, now: Timestamp, incoming: Incoming, out: &mut Vec<Effect>) {
+        self.wake(now, out);
+        self.counters.requests += 1;
+        self.dispatch(now, incoming, out);
+    }
+
+    /// A NOTIFY ended.
+    pub fn outcome(&mut self, now: Timestamp, outcome: Outcome, out: &mut Vec<Effect>) {
+        self.wake(now, out);
+        self.notify_ended(now, outcome, out);
+    }
+
+    /// Does what is due.
+    pub fn wake(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        while let Some((_, timer)) = self.wheel.pop(now) {
+            match timer {
+                Timer::Lapse { presentity } => self.lapse(now, presentity, out),
+                Timer::Change(presentity) => self.changes(now, presentity, out),
+                Timer::Pace(presentity) => self.paced(now, presentity, out),
+                Timer::Expire(subscription) => self.expire(now, subscription, out),
+                Timer::Resume(subscription) => self.resume(now, subscription, out),
+                Timer::Unbind(row) => self.unbind(now, row, out),
+                Timer::Retry => self.retry(out),
+            }
+        }
+    }
+
+    /// When [`Registry::wake`] wants to be called next.
+    pub fn next_wake(&self) -> Option<Timestamp> {
+        self.wheel.next()
+    }
+
+    /// What was done so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Whether [`Effect::Note`]s are given from now on.
+    pub fn set_notes(&mut self, notes: bool) {
+        self.settings.notes = notes;
+    }
+
+    /// Requests that are not answered yet: they wait for the store.
+    pub fn unanswered(&self) -> Vec<TransactionId> {
+        self.pending.unanswered()
+    }
+
+    /// Decides about a request, or puts it behind one that is being stored.
+    fn dispatch(&mut self, now: Timestamp, incoming: Incoming, out: &mut Vec<Effect>) {
+        match incoming.message.method() {
+            Some(Method::Publish) => self.publish(now, incoming, out),
+            Some(Method::Subscribe) => self.subscribe(now, incoming, out),
+            Some(Method::Register) => self.register(now, incoming, out),
+            // The module table sends nothing else here; if it did, the transaction would wait for ever.
+            _ => {
+                out.push(Effect::Reply(Reply::new(
+                    incoming.transaction,
+                    StatusCode::NOT_IMPLEMENTED,
+                )));
+            }
+        }
+    }
+
+    /// Refuses a request.
+    fn refuse(
+        &mut self,
+        incoming: &Incoming,
+        status: StatusCode,
+        reason: Option<String>,
+        head: Head,
+        why: &dyn std::fmt::Display,
+        out: &mut Vec<Effect>,
+    ) {
+        self.counters.refused += 1;
+        if self.settings.notes {
+            out.push(Effect::Note(Note::Refused {
+                call_id: incoming.message.call_id().unwrap_or_default().to_owned(),
+                status,
+                reason: why.to_string(),
+            }));
+        }
+        let mut reply = Reply::new(incoming.transaction, status).head(head.finish());
+        reply.reason = reason;
+        out.push(Effect::Reply(reply));
+    }
+
+    /// A number for the next NOTIFY; its lower half is the subscription's row.
+    fn token(&mut self, row: u32) -> Token {
+        self.sendings = self.sendings.wrapping_add(1);
+        (Token::from(self.sendings) << 32) | Token::from(row)
+    }
+
+    /// The duration to grant: what was granted by the rules, less a random part against herds.
+    fn spread(&mut self, granted: u32, min: u32) -> u32 {
+        let part = u64::from(granted) * u64::from(self.settings.spread_percent.min(100)) / 100;
+        if granted <= min || part == 0 {
+            return granted;
+        }
+        // Below `granted`, so within 32 bits.
+        let cut = self.entropy.below(part + 1) as u32;
+        (granted - cut).max(min)
+    }
+}
+
+/// The presentity a Request-URI names, if it is one of ours; the host if it is not.
+fn presentity(settings: &Settings, uri: Result<Uri, HeaderError>) -> Result<String, Stranger> {
+    let uri = uri.map_err(Stranger::BadUri)?;
+    let host = uri.host.to_string();
+    if settings.serves(&host) {
+        Ok(uri.aor())
+    } else {
+        Err(Stranger::NotServed(host))
+    }
+}
+
+/// Why a Request-URI names none of our presentities.
+enum Stranger {
+    BadUri(HeaderError),
+    NotServed(String),
+}
+
+/// Seconds as a duration.
+fn seconds(seconds: u32) -> std::time::Duration {
+    std::time::Duration::from_secs(u64::from(seconds))
+}

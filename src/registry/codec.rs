@@ -1,0 +1,308 @@
+//! Stored records as bytes: a version byte, a kind byte, then fields in fixed order, texts and bodies with their length
+//! before them. Compact, ours, and independent of the engine that keeps them.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use bytes::{Buf, BufMut, Bytes};
+
+use super::store::{BindingRecord, PublicationRecord, Record, RecordKey, Span, SubscriptionRecord};
+use crate::exchange::{ConnectionId, Flow, Transport};
+use crate::time::Timestamp;
+
+/// Version of the encoding below.
+const FORMAT: u8 = 1;
+const BINDING: u8 = b'b';
+const PUBLICATION: u8 = b'p';
+const SUBSCRIPTION: u8 = b's';
+
+/// Why stored bytes are not a record.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// Written by another version of this program.
+    #[error("record format {0} is not known to this version, which reads format {FORMAT}")]
+    UnknownFormat(u8),
+    /// A kind of record that this version does not know.
+    #[error("record kind {0:#04x} is not known to this version")]
+    UnknownKind(u8),
+    /// It ends too early.
+    #[error("record is cut short in {0}")]
+    Truncated(&'static str),
+    /// A field has a value that it can't have.
+    #[error("record is damaged in {0}")]
+    Damaged(&'static str),
+}
+
+impl RecordKey {
+    /// As bytes: kind, owner, NUL, the rest.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(64);
+        match self {
+            Self::Binding { aor, contact } => {
+                out.push(BINDING);
+                out.extend_from_slice(aor.as_bytes());
+                out.push(0);
+                out.extend_from_slice(contact.as_bytes());
+            }
+            Self::Publication { aor, order } => {
+                out.push(PUBLICATION);
+                out.extend_from_slice(aor.as_bytes());
+                out.push(0);
+                out.extend_from_slice(&order.to_be_bytes());
+            }
+            Self::Subscription { dialog, event } => {
+                out.push(SUBSCRIPTION);
+                out.extend_from_slice(&dialog.to_be_bytes());
+                out.extend_from_slice(event.as_bytes());
+            }
+        }
+        out
+    }
+}
+
+impl Record {
+    /// As bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(512);
+        out.push(FORMAT);
+        match self {
+            Self::Binding(binding) => {
+                out.push(BINDING);
+                text(&mut out, &binding.aor);
+                text(&mut out, &binding.contact);
+                option(&mut out, binding.q, |out, q| out.put_u16(q));
+                text(&mut out, &binding.call_id);
+                out.put_u32(binding.cseq);
+                out.put_u64(binding.expires_at.as_millis());
+            }
+            Self::Publication(publication) => {
+                out.push(PUBLICATION);
+                text(&mut out, &publication.aor);
+                text(&mut out, &publication.package);
+                out.put_u64(publication.order);
+                text(&mut out, &publication.etag);
+                out.put_u64(publication.expires_at.as_millis());
+                out.put_u64(publication.modified_at.as_millis());
+                text(&mut out, &publication.content_type);
+                blob(&mut out, &publication.body);
+            }
+            Self::Subscription(subscription) => {
+                out.push(SUBSCRIPTION);
+                text(&mut out, &subscription.aor);
+                text(&mut out, &subscription.package);
+                option(&mut out, subscription.event_id.as_deref(), text);
+                out.put_u64(subscription.expires_at.as_millis());
+                out.put_u64(subscription.dialog);
+                out.put_u8(subscription.shard);
+                blob(&mut out, &subscription.head);
+                span(&mut out, subscription.call_id);
+                span(&mut out, subscription.remote_tag);
+                text(&mut out, &subscription.target);
+                option(&mut out, subscription.first_route.as_deref(), text);
+                flow(&mut out, &subscription.flow);
+                out.put_u8(u8::from(subscription.direct));
+                out.put_u32(subscription.remote_cseq);
+                out.put_u64(subscription.epoch);
+            }
+        }
+        out
+    }
+
+    /// From bytes. Bodies are shared with `bytes`, not copied.
+    pub fn decode(bytes: Bytes) -> Result<Self, RecordError> {
+        let mut reader = Reader(bytes);
+        let format = reader.u8("format")?;
+        if format != FORMAT {
+            return Err(RecordError::UnknownFormat(format));
+        }
+        let record = match reader.u8("kind")? {
+            BINDING => Self::Binding(BindingRecord {
+                aor: reader.text("aor")?,
+                contact: reader.text("contact")?,
+                q: if reader.flag("q")? {
+                    Some(reader.u16("q")?)
+                } else {
+                    None
+                },
+                call_id: reader.text("call_id")?,
+                cseq: reader.u32("cseq")?,
+                expires_at: reader.time("expires_at")?,
+            }),
+            PUBLICATION => Self::Publication(PublicationRecord {
+                aor: reader.text("aor")?,
+                package: reader.text("package")?,
+                order: reader.u64("order")?,
+                etag: reader.text("etag")?,
+                expires_at: reader.time("expires_at")?,
+                modified_at: reader.time("modified_at")?,
+                content_type: reader.text("content_type")?,
+                body: reader.blob("body")?,
+            }),
+            SUBSCRIPTION => Self::Subscription(SubscriptionRecord {
+                aor: reader.text("aor")?,
+                package: reader.text("package")?,
+                event_id: if reader.flag("event_id")? {
+                    Some(reader.text("event_id")?)
+                } else {
+                    None
+                },
+                expires_at: reader.time("expires_at")?,
+                dialog: reader.u64("dialog")?,
+                shard: reader.u8("shard")?,
+                head: reader.blob("head")?,
+                call_id: reader.span("call_id")?,
+                remote_tag: reader.span("remote_tag")?,
+                target: reader.text("target")?,
+                first_route: if reader.flag("first_route")? {
+                    Some(reader.text("first_route")?)
+                } else {
+                    None
+                },
+                flow: reader.flow()?,
+                direct: reader.flag("direct")?,
+                remote_cseq: reader.u32("remote_cseq")?,
+                epoch: reader.u64("epoch")?,
+            }),
+            kind => return Err(RecordError::UnknownKind(kind)),
+        };
+        if reader.0.is_empty() {
+            Ok(record)
+        } else {
+            Err(RecordError::Damaged("its length"))
+        }
+    }
+}
+
+fn blob(out: &mut Vec<u8>, bytes: &[u8]) {
+    // Bodies and heads come from messages of at most 64 KiB.
+    out.put_u32(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+    out.extend_from_slice(bytes);
+}
+
+fn text(out: &mut Vec<u8>, text: &str) {
+    blob(out, text.as_bytes());
+}
+
+fn option<T>(out: &mut Vec<u8>, value: Option<T>, write: impl Fn(&mut Vec<u8>, T)) {
+    out.put_u8(u8::from(value.is_some()));
+    if let Some(value) = value {
+        write(out, value);
+    }
+}
+
+fn span(out: &mut Vec<u8>, span: Span) {
+    out.put_u16(span.start);
+    out.put_u16(span.len);
+}
+
+fn address(out: &mut Vec<u8>, address: SocketAddr) {
+    match address.ip() {
+        IpAddr::V4(ip) => {
+            out.put_u8(4);
+            out.extend_from_slice(&ip.octets());
+        }
+        IpAddr::V6(ip) => {
+            out.put_u8(6);
+            out.extend_from_slice(&ip.octets());
+        }
+    }
+    out.put_u16(address.port());
+}
+
+fn flow(out: &mut Vec<u8>, flow: &Flow) {
+    out.put_u8(flow.shard);
+    out.put_u8(match flow.transport {
+        Transport::Udp => 0,
+        Transport::Tcp => 1,
+    });
+    address(out, flow.local);
+    address(out, flow.remote);
+    out.put_u64(flow.connection.0);
+}
+
+/// Takes fields off the front; each step names the field for the error.
+struct Reader(Bytes);
+
+impl Reader {
+    fn take(&mut self, len: usize, field: &'static str) -> Result<Bytes, RecordError> {
+        if self.0.len() < len {
+            return Err(RecordError::Truncated(field));
+        }
+        Ok(self.0.split_to(len))
+    }
+
+    fn u8(&mut self, field: &'static str) -> Result<u8, RecordError> {
+        Ok(self.take(1, field)?.get_u8())
+    }
+
+    fn u16(&mut self, field: &'static str) -> Result<u16, RecordError> {
+        Ok(self.take(2, field)?.get_u16())
+    }
+
+    fn u32(&mut self, field: &'static str) -> Result<u32, RecordError> {
+        Ok(self.take(4, field)?.get_u32())
+    }
+
+    fn u64(&mut self, field: &'static str) -> Result<u64, RecordError> {
+        Ok(self.take(8, field)?.get_u64())
+    }
+
+    fn time(&mut self, field: &'static str) -> Result<Timestamp, RecordError> {
+        self.u64(field).map(Timestamp::from_millis)
+    }
+
+    fn flag(&mut self, field: &'static str) -> Result<bool, RecordError> {
+        match self.u8(field)? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(RecordError::Damaged(field)),
+        }
+    }
+
+    fn blob(&mut self, field: &'static str) -> Result<Bytes, RecordError> {
+        let len = self.u32(field)? as usize;
+        self.take(len, field)
+    }
+
+    fn text(&mut self, field: &'static str) -> Result<Arc<str>, RecordError> {
+        let bytes = self.blob(field)?;
+        std::str::from_utf8(&bytes)
+            .map(Arc::from)
+            .map_err(|_| RecordError::Damaged(field))
+    }
+
+    fn span(&mut self, field: &'static str) -> Result<Span, RecordError> {
+        Ok(Span {
+            start: self.u16(field)?,
+            len: self.u16(field)?,
+        })
+    }
+
+    fn address(&mut self) -> Result<SocketAddr, RecordError> {
+        const FIELD: &str = "flow";
+        let ip = match self.u8(FIELD)? {
+            4 => IpAddr::V4(Ipv4Addr::from_bits(self.u32(FIELD)?)),
+            6 => IpAddr::V6(Ipv6Addr::from_bits(self.take(16, FIELD)?.get_u128())),
+            _ => return Err(RecordError::Damaged(FIELD)),
+        };
+        Ok(SocketAddr::new(ip, self.u16(FIELD)?))
+    }
+
+    fn flow(&mut self) -> Result<Flow, RecordError> {
+        Ok(Flow {
+            shard: self.u8("flow")?,
+            transport: match self.u8("flow")? {
+                0 => Transport::Udp,
+                1 => Transport::Tcp,
+                _ => return Err(RecordError::Damaged("flow")),
+            },
+            local: self.address()?,
+            remote: self.address()?,
+            connection: ConnectionId(self.u64("flow")?),
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "codec_tests.rs"]
+mod tests;

@@ -1,0 +1,140 @@
+use super::*;
+
+fn publication() -> Record {
+    Record::Publication(PublicationRecord {
+        aor: "sip:bob@example.com".into(),
+        package: "presence".into(),
+        order: 7,
+        etag: "00-1-2-abc".into(),
+        expires_at: Timestamp::from_millis(12_345),
+        modified_at: Timestamp::from_millis(12_000),
+        content_type: "application/pidf+xml".into(),
+        body: Bytes::from_static(b"<presence/>"),
+    })
+}
+
+fn subscription(local: &str, event_id: Option<&str>) -> Record {
+    let head = Bytes::from_static(b"Call-ID: c1\r\n");
+    Record::Subscription(SubscriptionRecord {
+        aor: "sip:bob@example.com".into(),
+        package: "presence".into(),
+        event_id: event_id.map(Arc::from),
+        expires_at: Timestamp::from_millis(99),
+        dialog: 0xfeed,
+        shard: 3,
+        head,
+        call_id: Span { start: 9, len: 2 },
+        remote_tag: Span::default(),
+        target: "sip:alice@127.0.0.1:5070".into(),
+        first_route: event_id.map(|_| "sip:proxy;lr".into()),
+        flow: Flow {
+            shard: 1,
+            transport: Transport::Tcp,
+            local: local.parse().expect("an address"),
+            remote: "127.0.0.1:5070".parse().expect("an address"),
+            connection: ConnectionId(9),
+        },
+        direct: true,
+        remote_cseq: 17,
+        epoch: 4,
+    })
+}
+
+fn binding(q: Option<u16>) -> Record {
+    Record::Binding(BindingRecord {
+        aor: "sip:bob@example.com".into(),
+        contact: "sip:bob@127.0.0.1:5070".into(),
+        q,
+        call_id: "r1".into(),
+        cseq: 20,
+        expires_at: Timestamp::from_millis(5),
+    })
+}
+
+fn samples() -> Vec<Record> {
+    vec![
+        publication(),
+        subscription("127.0.0.1:5060", None),
+        subscription("[::1]:5060", Some("7")),
+        binding(None),
+        binding(Some(500)),
+    ]
+}
+
+#[test]
+fn what_is_encoded_is_decoded_again() {
+    for record in samples() {
+        assert_eq!(Record::decode(record.encode().into()), Ok(record));
+    }
+}
+
+#[test]
+fn a_record_cut_anywhere_is_refused_not_misread() {
+    for record in samples() {
+        let bytes = Bytes::from(record.encode());
+        for end in 0..bytes.len() {
+            assert!(
+                matches!(
+                    Record::decode(bytes.slice(..end)),
+                    Err(RecordError::Truncated(_))
+                ),
+                "cut at {end}"
+            );
+        }
+    }
+}
+
+#[test]
+fn surplus_bytes_are_refused() {
+    let mut bytes = publication().encode();
+    bytes.push(0);
+    assert_eq!(
+        Record::decode(bytes.into()),
+        Err(RecordError::Damaged("its length"))
+    );
+}
+
+#[test]
+fn a_record_of_another_version_says_so() {
+    let mut bytes = publication().encode();
+    bytes[0] = 9;
+    let error = Record::decode(bytes.into()).expect_err("format 9");
+    assert_eq!(
+        error.to_string(),
+        "record format 9 is not known to this version, which reads format 1"
+    );
+}
+
+#[test]
+fn keys_of_different_records_differ_and_those_of_a_presentity_lie_together() {
+    let publication = |aor: &str, order| {
+        RecordKey::Publication {
+            aor: aor.into(),
+            order,
+        }
+        .encode()
+    };
+    let mut keys = vec![
+        publication("sip:b@x", 1),
+        publication("sip:a@x", 2),
+        publication("sip:a@x.org", 1),
+        publication("sip:a@x", 1),
+    ];
+    keys.sort();
+    assert_eq!(
+        keys,
+        [
+            publication("sip:a@x", 1),
+            publication("sip:a@x", 2),
+            publication("sip:a@x.org", 1),
+            publication("sip:b@x", 1),
+        ]
+    );
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_bytes_are_a_record_or_an_error(bytes: Vec<u8>) {
+        let _ = Record::decode(Bytes::from(bytes));
+    }
+}

@@ -1,0 +1,249 @@
+//! Commits under way: what rests on them, and who waits behind them.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use super::publish::Publishing;
+use super::register::Registering;
+use super::rows::Timer;
+use super::store::{Change, Commit, CommitOutcome, OpId};
+use super::subscribe::Subscribing;
+use super::{Effect, Registry};
+use crate::exchange::{Incoming, Shard, TransactionId};
+use crate::time::Timestamp;
+
+/// After which the store is asked again for what nobody waits for.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// What is decided about one request at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Lock {
+    /// PUBLISH, by presentity row (RFC 3903, 6: in order, each whole before the next).
+    Presentity(u32),
+    /// SUBSCRIBE within a dialog, by dialog row.
+    Dialog(u32),
+    /// REGISTER, by row of the address of record.
+    Bindings(u32),
+}
+
+/// What rests on a commit.
+#[derive(Debug)]
+pub(super) enum Held {
+    /// A PUBLISH.
+    Publish(Box<Publishing>),
+    /// A SUBSCRIBE.
+    Subscribe(Box<Subscribing>),
+    /// A REGISTER.
+    Register(Box<Registering>),
+    /// Nothing: the rows have changed already, as time or a watcher's refusal did it. Kept to be tried again.
+    Cleanup(Vec<Change>),
+}
+
+impl Held {
+    fn transaction(&self) -> Option<TransactionId> {
+        match self {
+            Self::Publish(publishing) => Some(publishing.incoming.transaction),
+            Self::Subscribe(subscribing) => Some(subscribing.incoming.transaction),
+            Self::Register(registering) => Some(registering.incoming.transaction),
+            Self::Cleanup(_) => None,
+        }
+    }
+}
+
+/// Commits under way.
+#[derive(Debug)]
+pub(super) struct Pending {
+    shard: Shard,
+    run: u64,
+    number: u64,
+    held: BTreeMap<u64, (Option<Lock>, Held)>,
+    /// Requests waiting behind a lock, in order of arrival. A lock is held as long as it stands here.
+    locks: BTreeMap<Lock, VecDeque<Incoming>>,
+    /// Removals that the store did not take.
+    refused: Vec<Change>,
+}
+
+impl Pending {
+    pub fn new(shard: Shard, run: u64) -> Self {
+        Self {
+            shard,
+            run,
+            number: 0,
+            held: BTreeMap::new(),
+            locks: BTreeMap::new(),
+            refused: Vec::new(),
+        }
+    }
+
+    pub fn is_locked(&self, lock: Lock) -> bool {
+        self.locks.contains_key(&lock)
+    }
+
+    pub fn unanswered(&self) -> Vec<TransactionId> {
+        let held = self
+            .held
+            .values()
+            .filter_map(|(_, held)| held.transaction());
+        let waiting = self
+            .locks
+            .values()
+            .flatten()
+            .map(|incoming| incoming.transaction);
+        held.chain(waiting).collect()
+    }
+
+    /// How many commits are under way.
+    pub fn len(&self) -> usize {
+        self.held.len()
+    }
+}
+
+impl Registry {
+    /// Puts a request behind the one that holds `lock`, if one does; gives it back otherwise.
+    pub(super) fn enqueue(&mut self, lock: Lock, incoming: Incoming) -> Option<Incoming> {
+        match self.pending.locks.get_mut(&lock) {
+            None => Some(incoming),
+            Some(queue) => {
+                self.counters.queued += 1;
+                queue.push_back(incoming);
+                None
+            }
+        }
+    }
+
+    /// Asks for a commit; `held` happens when it is stored.
+    pub(super) fn commit(
+        &mut self,
+        lock: Option<Lock>,
+        changes: Vec<Change>,
+        held: Held,
+        out: &mut Vec<Effect>,
+    ) {
+        self.counters.commits += 1;
+        let pending = &mut self.pending;
+        pending.number += 1;
+        pending.held.insert(pending.number, (lock, held));
+        if let Some(lock) = lock {
+            pending.locks.entry(lock).or_default();
+        }
+        let op = OpId {
+            shard: pending.shard,
+            run: pending.run,
+            number: pending.number,
+        };
+        out.push(Effect::Commit(Commit { op, changes }));
+    }
+
+    /// Takes records out of the store that are gone from the rows.
+    pub(super) fn clean_up(&mut self, changes: Vec<Change>, out: &mut Vec<Effect>) {
+        if !changes.is_empty() {
+            self.commit(None, changes.clone(), Held::Cleanup(changes), out);
+        }
+    }
+
+    /// The store's answer to an [`Effect::Commit`].
+    pub fn committed(
+        &mut self,
+        now: Timestamp,
+        op: OpId,
+        outcome: CommitOutcome,
+        out: &mut Vec<Effect>,
+    ) {
+        if op.run != self.pending.run {
+            return;
+        }
+        let Some((lock, held)) = self.pending.held.remove(&op.number) else {
+            return;
+        };
+        let stored = matches!(outcome, CommitOutcome::Committed);
+        if !stored {
+            self.counters.failed_commits += 1;
+        }
+        match held {
+            Held::Publish(publishing) => self.published(now, *publishing, stored, out),
+            Held::Subscribe(subscribing) => self.subscribed(now, *subscribing, stored, out),
+            Held::Register(registering) => self.registered(now, *registering, stored, out),
+            Held::Cleanup(changes) => match &outcome {
+                CommitOutcome::Committed => {}
+                // The one record is gone or another than we thought, and what we don't know of it is seen to below.
+                CommitOutcome::Conflict(_) if changes.len() == 1 => {}
+                CommitOutcome::Conflict(_)
+                | CommitOutcome::Overloaded
+                | CommitOutcome::Unavailable
+                | CommitOutcome::Indeterminate => self.put_off(now, changes),
+            },
+        }
+        if let CommitOutcome::Conflict(newer) = outcome {
+            // This shard is the only writer of its records, so a record it does not know of is one whose removal failed.
+            let strays = newer.into_iter().filter_map(|(key, stored)| {
+                let (version, _) = stored?;
+                let change = Change {
+                    key,
+                    expect: Some(version),
+                    record: None,
+                };
+                (!self.knows(&change)).then_some(change)
+            });
+            let strays: Vec<Change> = strays.collect();
+            self.clean_up(strays, out);
+        }
+        if let Some(lock) = lock {
+            self.unlock(now, lock, out);
+        }
+        self.wake(now, out);
+    }
+
+    /// Whether a record is the store's side of one of the rows.
+    fn knows(&self, change: &Change) -> bool {
+        match &change.key {
+            super::RecordKey::Binding { aor, contact } => self.bindings.has(aor, contact),
+            super::RecordKey::Publication { aor, order } => {
+                self.presentities.iter().any(|(_, presentity)| {
+                    presentity.aor == *aor
+                        && presentity
+                            .publications
+                            .iter()
+                            .any(|held| held.record.order == *order)
+                })
+            }
+            super::RecordKey::Subscription { dialog, .. } => {
+                self.subscriptions.dialog_by_tag(*dialog).is_some()
+            }
+        }
+    }
+
+    fn put_off(&mut self, now: Timestamp, changes: Vec<Change>) {
+        if self.pending.refused.is_empty() {
+            self.wheel.insert(now + RETRY, Timer::Retry);
+        }
+        self.pending.refused.extend(changes);
+    }
+
+    /// [`Timer::Retry`].
+    pub(super) fn retry(&mut self, out: &mut Vec<Effect>) {
+        let changes = std::mem::take(&mut self.pending.refused);
+        // One by one: a record that is gone already must not keep the others.
+        for change in changes {
+            self.clean_up(vec![change], out);
+        }
+    }
+
+    /// Does what had to wait for the holder of the lock, then lets the next ones in.
+    fn unlock(&mut self, now: Timestamp, lock: Lock, out: &mut Vec<Effect>) {
+        let queue = self.pending.locks.remove(&lock).unwrap_or_default();
+        match lock {
+            Lock::Presentity(row) => self.lapse(now, row, out),
+            Lock::Dialog(row) => self.settle_dialog(now, row, out),
+            Lock::Bindings(row) => self.unbind(now, row, out),
+        }
+        // The first that asks for a commit takes the lock again, and the rest line up behind it in their order.
+        for incoming in queue {
+            self.dispatch(now, incoming, out);
+        }
+        match lock {
+            Lock::Presentity(row) => self.release_presentity(row),
+            Lock::Dialog(_) => {}
+            Lock::Bindings(row) => self.release_bindings(row),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! What a registry has done, counted.
+
+/// Counters of a shard since its birth.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Counters {
+    /// PUBLISH, SUBSCRIBE and REGISTER that came.
+    pub requests: u64,
+    /// Requests answered with a failure.
+    pub refused: u64,
+    /// Requests that waited for an earlier one of the same presentity or dialog to be stored.
+    pub queued: u64,
+    /// Initial publications.
+    pub published: u64,
+    /// Publications refreshed.
+    pub refreshed: u64,
+    /// Publications modified.
+    pub modified: u64,
+    /// Publications removed by their publishers.
+    pub removed: u64,
+    /// Publications that lapsed.
+    pub lapsed: u64,
+    /// Documents composed.
+    pub composed: u64,
+    /// Compositions that gave the same document as before, so that nobody was told.
+    pub unchanged: u64,
+    /// Initial subscriptions.
+    pub subscribed: u64,
+    /// Fetches (Expires: 0 outside a dialog).
+    pub fetched: u64,
+    /// Subscriptions refreshed.
+    pub resubscribed: u64,
+    /// Subscriptions ended by their watchers.
+    pub unsubscribed: u64,
+    /// Subscriptions that expired.
+    pub expired: u64,
+    /// Subscriptions that we ended for the watcher to subscribe anew.
+    pub deactivated: u64,
+    /// Subscriptions removed because NOTIFY was refused or went unanswered.
+    pub dropped: u64,
+    /// NOTIFY requests sent.
+    pub notified: u64,
+    /// Changes that a watcher was not told one by one, because an earlier NOTIFY to it was still in flight.
+    pub coalesced: u64,
+    /// NOTIFY requests that ended without an answer.
+    pub unanswered: u64,
+    /// Contacts bound or refreshed.
+    pub bound: u64,
+    /// Contacts removed or expired.
+    pub unbound: u64,
+    /// Commits asked for.
+    pub commits: u64,
+    /// Commits that did not become `Committed`.
+    pub failed_commits: u64,
+    /// Records read from the store.
+    pub loaded: u64,
+    /// Records in the store that had expired when they were read, or that nobody can use any more.
+    pub discarded: u64,
+}

@@ -1,0 +1,351 @@
+//! PUBLISH in the registry: finds the presentity, carries out what [`crate::publication::decide`] decided (RFC 3903, 6).
+
+use std::sync::Arc;
+
+use super::commit::{Held, Lock};
+use super::rows::{Publication, Timer};
+use super::store::{Change, PublicationRecord, Record};
+use super::{Effect, Note, Registry, Stranger, presentity, seconds};
+use crate::exchange::{Incoming, Reply};
+use crate::pidf;
+use crate::publication::{Action, Decision, PublishError, decide};
+use crate::sip::{Head, Name, StatusCode};
+use crate::time::Timestamp;
+
+/// A PUBLISH that is being stored.
+#[derive(Debug)]
+pub(super) struct Publishing {
+    pub incoming: Incoming,
+    presentity: u32,
+    step: Step,
+    etag: Arc<str>,
+    expires: u32,
+}
+
+/// What happens to the rows.
+#[derive(Debug)]
+enum Step {
+    /// The record is new, or takes the place of the one with its order.
+    Put {
+        record: PublicationRecord,
+        document: Option<Box<pidf::Document>>,
+        body_is_new: bool,
+    },
+    /// The record with this order goes.
+    Remove { order: u64 },
+}
+
+impl Registry {
+    pub(super) fn publish(&mut self, now: Timestamp, incoming: Incoming, out: &mut Vec<Effect>) {
+        let (package, aor) = match self.publish_target(&incoming) {
+            Ok(target) => target,
+            Err(error) => return self.refuse_publish(&incoming, &error, out),
+        };
+        let found = self.presentities.find(package, &aor);
+        if found.is_none() && self.presentities.len() >= self.settings.limits.presentities {
+            let full = PublishError::Full {
+                retry_after: self.settings.retry_after,
+            };
+            return self.refuse_publish(&incoming, &full, out);
+        }
+        let row = found.unwrap_or_else(|| self.presentities.open(package, &aor));
+        let Some(incoming) = self.enqueue(Lock::Presentity(row), incoming) else {
+            return;
+        };
+        if let Err(error) = self.decide_publish(now, row, &incoming, out) {
+            self.refuse_publish(&incoming, &error, out);
+        }
+        self.release_presentity(row);
+    }
+
+    /// The package and presentity of a PUBLISH (steps 1 and 2).
+    fn publish_target(&self, incoming: &Incoming) -> Result<(usize, String), PublishError> {
+        let aor = presentity(&self.settings, incoming.message.request_uri())?;
+        let event = incoming.message.event()?;
+        let package = event.and_then(|event| self.settings.package(&event.package));
+        let (package, _) = package.ok_or_else(|| PublishError::BadEvent {
+            allow_events: self.settings.allow_events(),
+        })?;
+        Ok((package, aor))
+    }
+
+    fn decide_publish(
+        &mut self,
+        now: Timestamp,
+        row: u32,
+        incoming: &Incoming,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), PublishError> {
+        // The row stands: `publish` has just found or made it.
+        let Some(presentity) = self.presentities.get(row) else {
+            return Ok(());
+        };
+        let package = &self.settings.packages[presentity.package];
+        let etags: Vec<&str> = presentity
+            .publications
+            .iter()
+            .map(|held| &*held.record.etag)
+            .collect();
+        let Decision { action, expires } =
+            decide(&incoming.message, package, &self.settings.limits, &etags)?;
+        let min = package.publication.min;
+        let expires = self.spread(expires, min);
+        let etag = self.etags.give(&mut self.entropy);
+        let Some(presentity) = self.presentities.get(row) else {
+            return Ok(());
+        };
+        let expires_at = now + seconds(expires);
+        let held = |index: usize| presentity.publications.get(index);
+        let put = |old: Option<&Publication>, content: Option<crate::publication::Content>| {
+            let order = old.map_or_else(|| self.etags.order(), |old| old.record.order);
+            let body_is_new = content.is_some();
+            let (content_type, body, document) = match (content, old) {
+                (Some(new), _) => (new.content_type, new.body, new.document),
+                (None, Some(old)) => (
+                    old.record.content_type.clone(),
+                    old.record.body.clone(),
+                    None,
+                ),
+                (None, None) => Default::default(),
+            };
+            let modified_at = match old {
+                Some(old) if !body_is_new => old.record.modified_at,
+                Some(_) | None => now,
+            };
+            let record = PublicationRecord {
+                aor: presentity.aor.clone(),
+                package: self.settings.packages[presentity.package].name.clone(),
+                order,
+                etag: etag.clone(),
+                expires_at,
+                modified_at,
+                content_type,
+                body,
+            };
+            let change = Change {
+                key: record.key(),
+                expect: old.map(|old| old.version),
+                record: Some(Record::Publication(record.clone())),
+            };
+            (
+                change,
+                Step::Put {
+                    record,
+                    document,
+                    body_is_new,
+                },
+            )
+        };
+        let (change, step) = match action {
+            Action::Nothing => {
+                out.push(accepted(incoming, &etag, 0));
+                return Ok(());
+            }
+            Action::Create(content) => put(None, Some(content)),
+            Action::Refresh(index) => put(held(index), None),
+            Action::Modify(index, content) => put(held(index), Some(content)),
+            Action::Remove(index) => match held(index) {
+                Some(old) => (
+                    old.removal(),
+                    Step::Remove {
+                        order: old.record.order,
+                    },
+                ),
+                None => return Ok(()),
+            },
+        };
+        let publishing = Publishing {
+            incoming: incoming.clone(),
+            presentity: row,
+            step,
+            etag,
+            expires,
+        };
+        let held = Held::Publish(Box::new(publishing));
+        self.commit(Some(Lock::Presentity(row)), vec![change], held, out);
+        Ok(())
+    }
+
+    /// The store has answered.
+    pub(super) fn published(
+        &mut self,
+        now: Timestamp,
+        publishing: Publishing,
+        stored: bool,
+        out: &mut Vec<Effect>,
+    ) {
+        let Publishing {
+            incoming,
+            presentity: row,
+            step,
+            etag,
+            expires,
+        } = publishing;
+        if !stored {
+            let error = PublishError::NotStored {
+                retry_after: self.settings.retry_after,
+            };
+            return self.refuse_publish(&incoming, &error, out);
+        }
+        out.push(accepted(&incoming, &etag, expires));
+        let Some(presentity) = self.presentities.get_mut(row) else {
+            return;
+        };
+        let order = match &step {
+            Step::Put { record, .. } => record.order,
+            Step::Remove { order } => *order,
+        };
+        let index = presentity
+            .publications
+            .iter()
+            .position(|held| held.record.order == order);
+        let (change, told) = match (step, index) {
+            (Step::Remove { .. }, Some(index)) => {
+                let gone = presentity.publications.remove(index);
+                self.wheel.cancel(gone.lapse);
+                self.counters.removed += 1;
+                ("removed", true)
+            }
+            (Step::Remove { .. }, None) => return,
+            (
+                Step::Put {
+                    record,
+                    document,
+                    body_is_new,
+                },
+                Some(index),
+            ) => {
+                let held = &mut presentity.publications[index];
+                self.wheel.cancel(held.lapse);
+                let lapse = Timer::Lapse { presentity: row };
+                held.lapse = self.wheel.insert(record.expires_at, lapse);
+                let same = held.record.body == record.body;
+                held.record = record;
+                held.version += 1;
+                if body_is_new {
+                    held.document = document;
+                    self.counters.modified += 1;
+                    ("modified", !same)
+                } else {
+                    self.counters.refreshed += 1;
+                    ("refreshed", false)
+                }
+            }
+            (
+                Step::Put {
+                    record, document, ..
+                },
+                None,
+            ) => {
+                let lapse = self
+                    .wheel
+                    .insert(record.expires_at, Timer::Lapse { presentity: row });
+                presentity.publications.push(Publication {
+                    record,
+                    version: 1,
+                    lapse,
+                    document,
+                });
+                self.counters.published += 1;
+                ("created", true)
+            }
+        };
+        self.note_publication(row, etag, change, out);
+        if told {
+            self.touched(now, row, out);
+        }
+    }
+
+    /// Ends the publications of a presentity that have lapsed (RFC 3903, 4.3).
+    pub(super) fn lapse(&mut self, now: Timestamp, row: u32, out: &mut Vec<Effect>) {
+        // What is being stored was asked for in time; this is called again when it is.
+        if self.pending.is_locked(Lock::Presentity(row)) {
+            return;
+        }
+        let Some(presentity) = self.presentities.get_mut(row) else {
+            return;
+        };
+        let mut gone = Vec::new();
+        presentity.publications.retain_mut(|held| {
+            if held.record.expires_at > now {
+                return true;
+            }
+            self.wheel.cancel(held.lapse);
+            gone.push((held.removal(), held.record.etag.clone()));
+            false
+        });
+        if gone.is_empty() {
+            return;
+        }
+        self.counters.lapsed += gone.len() as u64;
+        let mut changes = Vec::with_capacity(gone.len());
+        for (change, etag) in gone {
+            changes.push(change);
+            self.note_publication(row, etag, "lapsed", out);
+        }
+        self.clean_up(changes, out);
+        self.touched(now, row, out);
+        self.release_presentity(row);
+    }
+
+    /// Forgets a presentity of which nothing is left.
+    pub(super) fn release_presentity(&mut self, row: u32) {
+        let idle = self
+            .presentities
+            .get(row)
+            .is_some_and(|row| row.publications.is_empty() && row.watchers.is_empty());
+        if !idle || self.pending.is_locked(Lock::Presentity(row)) {
+            return;
+        }
+        if let Some(presentity) = self.presentities.remove(row) {
+            for timer in [presentity.change, presentity.pace.timer()]
+                .into_iter()
+                .flatten()
+            {
+                self.wheel.cancel(timer);
+            }
+        }
+    }
+
+    fn note_publication(
+        &self,
+        row: u32,
+        etag: Arc<str>,
+        change: &'static str,
+        out: &mut Vec<Effect>,
+    ) {
+        if !self.settings.notes {
+            return;
+        }
+        if let Some(presentity) = self.presentities.get(row) {
+            let presentity = presentity.aor.clone();
+            out.push(Effect::Note(Note::Publication {
+                presentity,
+                etag,
+                change,
+            }));
+        }
+    }
+
+    fn refuse_publish(&mut self, incoming: &Incoming, error: &PublishError, out: &mut Vec<Effect>) {
+        let mut head = Head::new();
+        error.write(&mut head);
+        self.refuse(incoming, error.status(), error.reason(), head, error, out);
+    }
+}
+
+/// The 200 to a PUBLISH: what was granted, and the entity-tag that names the publication from now on.
+fn accepted(incoming: &Incoming, etag: &str, expires: u32) -> Effect {
+    let mut head = Head::with_capacity(80);
+    head.line(Name::Expires, expires).line(Name::SipEtag, etag);
+    Effect::Reply(Reply::new(incoming.transaction, StatusCode::OK).head(head.finish()))
+}
+
+impl From<Stranger> for PublishError {
+    fn from(stranger: Stranger) -> Self {
+        match stranger {
+            Stranger::BadUri(error) => Self::BadHeader(error),
+            Stranger::NotServed(host) => Self::NotFound(host),
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! REGISTER in the registry: the rows of bindings (RFC 3261, 10).
+//!
+//! Presence does not need them yet: they are kept because Linphone publishes nothing until it is registered.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use slab::Slab;
+
+use super::commit::{Held, Lock};
+use super::registrar::{Bound, RegisterError, Step, contact, decide};
+use super::rows::{Timer, index};
+use super::store::{BindingRecord, Change, Record, Version};
+use super::{Effect, Note, Registry, Stranger, presentity, seconds};
+use crate::exchange::{Incoming, Reply};
+use crate::sip::{Head, Name, StatusCode, Uri};
+use crate::time::{TimerKey, Timestamp};
+
+/// A live binding.
+#[derive(Debug)]
+pub(super) struct Binding {
+    pub record: BindingRecord,
+    pub version: Version,
+    /// The contact as read, for comparing.
+    uri: Uri,
+    unbind: TimerKey,
+}
+
+/// An address of record with its bindings.
+#[derive(Debug)]
+pub(super) struct Registered {
+    pub aor: Arc<str>,
+    pub bindings: Vec<Binding>,
+}
+
+/// The bindings of a shard.
+#[derive(Debug, Default)]
+pub(super) struct Bindings {
+    pub rows: Slab<Registered>,
+    index: FxHashMap<Arc<str>, u32>,
+}
+
+impl Bindings {
+    fn open(&mut self, aor: &str) -> u32 {
+        if let Some(row) = self.index.get(aor) {
+            return *row;
+        }
+        let aor: Arc<str> = aor.into();
+        let row = index(self.rows.insert(Registered {
+            aor: aor.clone(),
+            bindings: Vec::new(),
+        }));
+        self.index.insert(aor, row);
+        row
+    }
+
+    pub fn has(&self, aor: &str, contact: &str) -> bool {
+        let row = self
+            .index
+            .get(aor)
+            .and_then(|row| self.rows.get(*row as usize));
+        row.is_some_and(|row| {
+            row.bindings
+                .iter()
+                .any(|held| *held.record.contact == *contact)
+        })
+    }
+}
+
+/// A REGISTER that is being stored.
+#[derive(Debug)]
+pub(super) struct Registering {
+    pub incoming: Incoming,
+    row: u32,
+    changes: Vec<Change>,
+}
+
+impl Registry {
+    pub(super) fn register(&mut self, now: Timestamp, incoming: Incoming, out: &mut Vec<Effect>) {
+        let aor = match self.register_target(&incoming) {
+            Ok(aor) => aor,
+            Err(error) => return self.refuse_register(&incoming, &error, out),
+        };
+        let row = self.bindings.open(&aor);
+        let Some(incoming) = self.enqueue(Lock::Bindings(row), incoming) else {
+            return;
+        };
+        match self.decide_register(now, row, &incoming) {
+            Err(error) => self.refuse_register(&incoming, &error, out),
+            Ok(changes) if changes.is_empty() => self.list_bindings(now, row, &incoming, out),
+            Ok(changes) => {
+                let registering = Registering {
+                    incoming,
+                    row,
+                    changes: changes.clone(),
+                };
+                let held = Held::Register(Box::new(registering));
+                self.commit(Some(Lock::Bindings(row)), changes, held, out);
+            }
+        }
+        self.release_bindings(row);
+    }
+
+    /// The address of record: that of To, in the domain of the Request-URI (RFC 3261, 10.3, steps 1 and 5).
+    fn register_target(&self, incoming: &Incoming) -> Result<String, RegisterError> {
+        presentity(&self.settings, incoming.message.request_uri())?;
+        Ok(presentity(
+            &self.settings,
+            incoming.message.to().map(|to| to.uri),
+        )?)
+    }
+
+    fn decide_register(
+        &mut self,
+        now: Timestamp,
+        row: u32,
+        incoming: &Incoming,
+    ) -> Result<Vec<Change>, RegisterError> {
+        // The row stands: `register` has just found or made it.
+        let Some(registered) = self.bindings.rows.get(row as usize) else {
+            return Ok(Vec::new());
+        };
+        let bound: Vec<Bound<'_>> = registered
+            .bindings
+            .iter()
+            .map(|held| Bound {
+                contact: &held.uri,
+                call_id: &held.record.call_id,
+                cseq: held.record.cseq,
+            })
+            .collect();
+        let request = &incoming.message;
+        let steps = decide(
+            request,
+            self.settings.registration,
+            &self.settings.limits,
+            &bound,
+        )?;
+        let call_id: Arc<str> = request.call_id()?.into();
+        let cseq = request.cseq()?.number;
+        let mut changes: Vec<Change> = Vec::with_capacity(steps.len());
+        for step in steps {
+            let change = match step {
+                Step::Unbind { index } => registered.bindings[index].removal(),
+                Step::Refresh { index, q, expires } => {
+                    let held = &registered.bindings[index];
+                    let record = BindingRecord {
+                        q,
+                        call_id: call_id.clone(),
+                        cseq,
+                        expires_at: now + seconds(expires),
+                        ..held.record.clone()
+                    };
+                    put(record, Some(held.version))
+                }
+                Step::Bind {
+                    contact,
+                    q,
+                    expires,
+                } => {
+                    let record = BindingRecord {
+                        aor: registered.aor.clone(),
+                        contact: contact.to_string().into(),
+                        q,
+                        call_id: call_id.clone(),
+                        cseq,
+                        expires_at: now + seconds(expires),
+                    };
+                    put(record, None)
+                }
+            };
+            // The same contact twice in one request: the last one counts.
+            changes.retain(|earlier| earlier.key != change.key);
+            changes.push(change);
+        }
+        Ok(changes)
+    }
+
+    /// The store has answered.
+    pub(super) fn registered(
+        &mut self,
+        now: Timestamp,
+        registering: Registering,
+        stored: bool,
+        out: &mut Vec<Effect>,
+    ) {
+        let Registering {
+            incoming,
+            row,
+            changes,
+        } = registering;
+        if !stored {
+            let error = RegisterError::NotStored {
+                retry_after: self.settings.retry_after,
+            };
+            return self.refuse_register(&incoming, &error, out);
+        }
+        let Some(registered) = self.bindings.rows.get_mut(row as usize) else {
+            return;
+        };
+        for change in changes {
+            let index = registered
+                .bindings
+                .iter()
+                .position(|held| held.record.key() == change.key);
+            if let Some(index) = index {
+                let old = registered.bindings.remove(index);
+                self.wheel.cancel(old.unbind);
+            }
+            let version = change.version();
+            match change.record {
+                Some(Record::Binding(record)) => {
+                    self.counters.bound += 1;
+                    // Unreadable only if it was stored by another hand.
+                    let Ok(uri) = Uri::parse(&record.contact) else {
+                        continue;
+                    };
+                    let unbind = self.wheel.insert(record.expires_at, Timer::Unbind(row));
+                    registered.bindings.push(Binding {
+                        record,
+                        version,
+                        uri,
+                        unbind,
+                    });
+                }
+                Some(_) | None => self.counters.unbound += 1,
+            }
+        }
+        self.list_bindings(now, row, &incoming, out);
+        self.note_bindings(row, out);
+    }
+
+    /// Puts a stored binding into the rows.
+    pub(super) fn insert_binding(&mut self, record: BindingRecord, version: Version) -> bool {
+        let Ok(uri) = Uri::parse(&record.contact) else {
+            return false;
+        };
+        let row = self.bindings.open(&record.aor);
+        let unbind = self.wheel.insert(record.expires_at, Timer::Unbind(row));
+        if let Some(registered) = self.bindings.rows.get_mut(row as usize) {
+            registered.bindings.push(Binding {
+                record,
+                version,
+                uri,
+                unbind,
+            });
+        }
+        true
+    }
+
+    /// The 200: all bindings that are there now.
+    fn list_bindings(&self, now: Timestamp, row: u32, incoming: &Incoming, out: &mut Vec<Effect>) {
+        let mut head = Head::new();
+        let registered = self.bindings.rows.get(row as usize);
+        for held in registered.into_iter().flat_map(|row| &row.bindings) {
+            let record = &held.record;
+            let value = contact(&record.contact, record.q, record.expires_at, now);
+            head.line(Name::Contact, value);
+        }
+        let reply = Reply::new(incoming.transaction, StatusCode::OK).head(head.finish());
+        out.push(Effect::Reply(reply));
+    }
+
+    /// Ends the bindings of an address of record that have expired ([`Timer::Unbind`]).
+    pub(super) fn unbind(&mut self, now: Timestamp, row: u32, out: &mut Vec<Effect>) {
+        if self.pending.is_locked(Lock::Bindings(row)) {
+            return;
+        }
+        let Some(registered) = self.bindings.rows.get_mut(row as usize) else {
+            return;
+        };
+        let mut changes = Vec::new();
+        registered.bindings.retain(|held| {
+            if held.record.expires_at > now {
+                return true;
+            }
+            self.wheel.cancel(held.unbind);
+            changes.push(held.removal());
+            false
+        });
+        if changes.is_empty() {
+            return;
+        }
+        self.counters.unbound += changes.len() as u64;
+        self.clean_up(changes, out);
+        self.note_bindings(row, out);
+        self.release_bindings(row);
+    }
+
+    /// Forgets an address of record without bindings.
+    pub(super) fn release_bindings(&mut self, row: u32) {
+        let idle = self
+            .bindings
+            .rows
+            .get(row as usize)
+            .is_some_and(|row| row.bindings.is_empty());
+        if idle && !self.pending.is_locked(Lock::Bindings(row)) {
+            let registered = self.bindings.rows.remove(row as usize);
+            self.bindings.index.remove(&registered.aor);
+        }
+    }
+
+    fn note_bindings(&self, row: u32, out: &mut Vec<Effect>) {
+        if !self.settings.notes {
+            return;
+        }
+        if let Some(registered) = self.bindings.rows.get(row as usize) {
+            out.push(Effect::Note(Note::Bindings {
+                aor: registered.aor.clone(),
+                contacts: registered.bindings.len(),
+            }));
+        }
+    }
+
+    fn refuse_register(
+        &mut self,
+        incoming: &Incoming,
+        error: &RegisterError,
+        out: &mut Vec<Effect>,
+    ) {
+        let mut head = Head::new();
+        error.write(&mut head);
+        self.refuse(incoming, error.status(), error.reason(), head, error, out);
+    }
+}
+
+impl Binding {
+    fn removal(&self) -> Change {
+        Change {
+            key: self.record.key(),
+            expect: Some(self.version),
+            record: None,
+        }
+    }
+}
+
+fn put(record: BindingRecord, expect: Option<Version>) -> Change {
+    Change {
+        key: record.key(),
+        expect,
+        record: Some(Record::Binding(record)),
+    }
+}
+
+impl From<Stranger> for RegisterError {
+    fn from(stranger: Stranger) -> Self {
+        match stranger {
+            Stranger::BadUri(error) => Self::BadHeader(error),
+            Stranger::NotServed(host) => Self::NotFound(host),
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! The rows of a shard: presentities with their publications, subscriptions, and how they are found.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rustc_hash::FxHashMap;
+use slab::Slab;
+
+use super::store::{Change, PublicationRecord, RecordKey, Version, event_key};
+use crate::pidf;
+use crate::subscription::{Dialog, Notifier};
+use crate::time::{TimerKey, Timestamp};
+
+/// What a timer of the shard is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Timer {
+    /// A publication lapses unless it is refreshed (RFC 3903, 4.3).
+    Lapse {
+        /// The presentity's row.
+        presentity: u32,
+    },
+    /// The composed state of a presentity changes by itself: something timed in it begins or ends (RFC 4480, 3.1).
+    Change(u32),
+    /// Changes of a presentity may be told again (RFC 3856, 6.10).
+    Pace(u32),
+    /// A subscription ends unless it is refreshed (RFC 6665, 4.2.2).
+    Expire(u32),
+    /// A NOTIFY that had to wait may leave.
+    Resume(u32),
+    /// A contact of an address of record expires (RFC 3261, 10.3).
+    Unbind(u32),
+    /// Changes that no answer rests on, and that the store did not take, are tried again.
+    Retry,
+}
+
+/// A live publication.
+#[derive(Debug)]
+pub(super) struct Publication {
+    pub record: PublicationRecord,
+    pub version: Version,
+    pub lapse: TimerKey,
+    /// The body as read, when the compositor looks into it; of a publication from the store, once it was needed.
+    pub document: Option<Box<pidf::Document>>,
+}
+
+impl Publication {
+    /// The change that takes it out of the store.
+    pub fn removal(&self) -> Change {
+        Change {
+            key: self.record.key(),
+            expect: Some(self.version),
+            record: None,
+        }
+    }
+}
+
+/// Whether a change of a presentity may be told.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Pace {
+    /// At once.
+    Open,
+    /// Not before the timer; `dirty`: there is something to tell then.
+    Closed { timer: TimerKey, dirty: bool },
+}
+
+impl Pace {
+    pub fn timer(&self) -> Option<TimerKey> {
+        match self {
+            Self::Open => None,
+            Self::Closed { timer, .. } => Some(*timer),
+        }
+    }
+}
+
+/// A presentity: everything of one address in one event package.
+#[derive(Debug)]
+pub(super) struct Presentity {
+    pub package: usize,
+    pub aor: Arc<str>,
+    /// In order of creation.
+    pub publications: Vec<Publication>,
+    /// Rows of its subscriptions; each knows its place here.
+    pub watchers: Vec<u32>,
+    /// The composed state, shared by all NOTIFYs that carry it. Empty: nothing is published.
+    pub body: Bytes,
+    pub content_type: Arc<str>,
+    /// Counts changes of `body`; never 0.
+    pub version: u32,
+    /// The version that all watchers were told, or are about to be.
+    pub told: u32,
+    /// `body` does not show the publications as they are. Composition waits until somebody looks.
+    pub stale: bool,
+    pub change: Option<TimerKey>,
+    pub pace: Pace,
+}
+
+/// The presentities of a shard.
+#[derive(Debug, Default)]
+pub(super) struct Presentities {
+    rows: Slab<Presentity>,
+    /// By package, then address.
+    index: Vec<FxHashMap<Arc<str>, u32>>,
+}
+
+impl Presentities {
+    pub fn new(packages: usize) -> Self {
+        Self {
+            rows: Slab::new(),
+            index: vec![FxHashMap::default(); packages],
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub fn find(&self, package: usize, aor: &str) -> Option<u32> {
+        self.index.get(package)?.get(aor).copied()
+    }
+
+    pub fn get(&self, row: u32) -> Option<&Presentity> {
+        self.rows.get(row as usize)
+    }
+
+    pub fn get_mut(&mut self, row: u32) -> Option<&mut Presentity> {
+        self.rows.get_mut(row as usize)
+    }
+
+    /// The row of an address, made if there is none.
+    pub fn open(&mut self, package: usize, aor: &str) -> u32 {
+        if let Some(row) = self.find(package, aor) {
+            return row;
+        }
+        let aor: Arc<str> = aor.into();
+        let row = index(self.rows.insert(Presentity {
+            package,
+            aor: aor.clone(),
+            publications: Vec::new(),
+            watchers: Vec::new(),
+            body: Bytes::new(),
+            content_type: "".into(),
+            version: 1,
+            told: 1,
+            stale: true,
+            change: None,
+            pace: Pace::Open,
+        }));
+        self.index[package].insert(aor, row);
+        row
+    }
+
+    /// Takes a row out.
+    pub fn remove(&mut self, row: u32) -> Option<Presentity> {
+        let presentity = self.rows.try_remove(row as usize)?;
+        self.index[presentity.package].remove(&presentity.aor);
+        Some(presentity)
+    }
+
+    /// All rows, in an order that depends on nothing but what happened.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &Presentity)> {
+        self.rows
+            .iter()
+            .map(|(row, presentity)| (index(row), presentity))
+    }
+}
+
+/// A live subscription.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    pub dialog: u32,
+    pub presentity: u32,
+    /// Its place among the presentity's watchers.
+    pub place: u32,
+    pub event_id: Option<Arc<str>>,
+    pub expires_at: Timestamp,
+    pub expire: TimerKey,
+    pub version: Version,
+    pub notifier: Notifier,
+    /// Gone for the watcher, but a commit about its dialog is under way: it is taken out after that.
+    pub doomed: Option<&'static str>,
+}
+
+/// The subscriptions of a shard and their dialogs.
+#[derive(Debug, Default)]
+pub(super) struct Subscriptions {
+    pub rows: Slab<Subscription>,
+    pub dialogs: Slab<Dialog>,
+    /// Dialogs by the random part of our tag.
+    by_tag: FxHashMap<u64, u32>,
+}
+
+impl Subscriptions {
+    pub fn get(&self, row: u32) -> Option<&Subscription> {
+        self.rows.get(row as usize)
+    }
+
+    pub fn get_mut(&mut self, row: u32) -> Option<&mut Subscription> {
+        self.rows.get_mut(row as usize)
+    }
+
+    pub fn dialog(&self, row: u32) -> Option<&Dialog> {
+        self.dialogs.get(row as usize)
+    }
+
+    pub fn dialog_by_tag(&self, tag: u64) -> Option<u32> {
+        self.by_tag.get(&tag).copied()
+    }
+
+    /// The dialog's row, made of `dialog` if there is none with its tag.
+    pub fn open_dialog(&mut self, dialog: Dialog) -> u32 {
+        *self
+            .by_tag
+            .entry(dialog.tag.dialog)
+            .or_insert_with(|| index(self.dialogs.insert(dialog)))
+    }
+
+    /// The row that [`Subscriptions::insert`] will use next, for the timer in it.
+    pub fn next_row(&self) -> u32 {
+        index(self.rows.vacant_key())
+    }
+
+    pub fn insert(&mut self, subscription: Subscription) -> u32 {
+        let dialog = subscription.dialog as usize;
+        let row = index(self.rows.insert(subscription));
+        if let Some(dialog) = self.dialogs.get_mut(dialog) {
+            dialog.subscriptions.push(row);
+        }
+        row
+    }
+
+    /// Takes a row out, and its dialog with the last one in it.
+    pub fn remove(&mut self, row: u32) -> Option<Subscription> {
+        let subscription = self.rows.try_remove(row as usize)?;
+        if let Some(dialog) = self.dialogs.get_mut(subscription.dialog as usize) {
+            dialog.subscriptions.retain(|other| *other != row);
+            if dialog.subscriptions.is_empty() {
+                self.by_tag.remove(&dialog.tag.dialog);
+                self.dialogs.remove(subscription.dialog as usize);
+            }
+        }
+        Some(subscription)
+    }
+
+    /// The change that takes a subscription out of the store.
+    pub fn removal(&self, row: u32, package: &Arc<str>) -> Option<Change> {
+        let subscription = self.get(row)?;
+        let dialog = self.dialog(subscription.dialog)?;
+        Some(Change {
+            key: RecordKey::Subscription {
+                dialog: dialog.tag.dialog,
+                event: event_key(package, subscription.event_id.as_deref()),
+            },
+            expect: Some(subscription.version),
+            record: None,
+        })
+    }
+}
+
+/// Row numbers are 32 bits wide: half the size of every reference, and more rows than memory has room for.
+pub(super) fn index(row: usize) -> u32 {
+    u32::try_from(row).expect("fewer than 2^32 rows")
+}

@@ -1,0 +1,208 @@
+//! What a registry is told at birth: its domains, limits, and event packages as data.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How the publications of a presentity become the one document that watchers see (RFC 3903, 6; RFC 4479).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compositor {
+    /// Presence: PIDF documents are composed by person, service and device.
+    Presence,
+    /// The body that came last is shown as it came; nothing is looked into.
+    Latest,
+}
+
+/// Bounds of a granted duration, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Durations {
+    /// Granted when none is asked for.
+    pub default: u32,
+    /// Less is refused with 423; 0 is always taken as the end.
+    pub min: u32,
+    /// More is cut down to this.
+    pub max: u32,
+}
+
+impl Durations {
+    /// What is granted for what was asked, or the minimum when that was too little.
+    pub fn grant(self, asked: Option<u32>) -> Result<u32, u32> {
+        match asked {
+            None => Ok(self.default.min(self.max)),
+            Some(0) => Ok(0),
+            Some(asked) if asked < self.min => Err(self.min),
+            Some(asked) => Ok(asked.min(self.max)),
+        }
+    }
+}
+
+/// An event package (RFC 6665, 7).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Package {
+    /// As in the Event header.
+    pub name: Arc<str>,
+    /// Media types of published bodies and of NOTIFY, the preferred one first.
+    pub body_types: Vec<Arc<str>>,
+    /// Publication life.
+    pub publication: Durations,
+    /// Subscription life.
+    pub subscription: Durations,
+    /// How publications are combined.
+    pub compositor: Compositor,
+}
+
+impl Package {
+    /// `presence` (RFC 3856): PIDF, an hour.
+    pub fn presence() -> Self {
+        let durations = Durations {
+            default: 3600,
+            min: 60,
+            max: 3600,
+        };
+        Self {
+            name: "presence".into(),
+            body_types: vec!["application/pidf+xml".into()],
+            publication: durations,
+            subscription: durations,
+            compositor: Compositor::Presence,
+        }
+    }
+
+    /// The package's own instance of a body type, if it is one of its types.
+    pub fn body_type(&self, name: &str) -> Option<&Arc<str>> {
+        self.body_types
+            .iter()
+            .find(|known| known.eq_ignore_ascii_case(name))
+    }
+}
+
+/// Bounds that keep one peer from taking everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Presentities of a shard.
+    pub presentities: usize,
+    /// Publications of a presentity.
+    pub publications: usize,
+    /// Subscriptions to a presentity.
+    pub subscriptions: usize,
+    /// Contacts of an address of record.
+    pub bindings: usize,
+    /// Bytes of a published body.
+    pub body: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            presentities: 4_000_000,
+            publications: 32,
+            subscriptions: 100_000,
+            bindings: 32,
+            body: 65_536,
+        }
+    }
+}
+
+/// Settings of a registry. Those of all shards of a node are the same.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Domains that presentities are served for, lower-case; none at all: any.
+    pub domains: Vec<String>,
+    /// The event packages.
+    pub packages: Vec<Package>,
+    /// Registration life.
+    pub registration: Durations,
+    /// Bounds.
+    pub limits: Limits,
+    /// Granted durations are cut by a random part of up to this many percent, so that a crowd that came together does
+    /// not come back together. Never below the minimum.
+    pub spread_percent: u32,
+    /// The first change of a presentity is told at once; after it, changes are gathered for this long (RFC 3856, 6.10
+    /// asks for 5 s between them). Zero: every change is told at once.
+    pub pacing: Duration,
+    /// So many NOTIFYs in a row may go unanswered before the subscription ends (RFC 6665, 4.2.2 makes it a SHOULD).
+    pub notify_timeouts: u32,
+    /// Told in Retry-After when a request can't be served for now, in seconds.
+    pub retry_after: u32,
+    /// After a restart, each subscription is sent the full state within this time.
+    pub resume_within: Duration,
+    /// What watchers are told of a presence presentity without publications: a document with one closed tuple, or, when
+    /// this is off, nothing (an empty NOTIFY).
+    pub offline_document: bool,
+    /// Whether [`super::Effect::Note`] is given for each change. Off: nothing is spent on it.
+    pub notes: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            domains: Vec::new(),
+            packages: vec![Package::presence()],
+            registration: Durations {
+                default: 3600,
+                min: 60,
+                max: 86_400,
+            },
+            limits: Limits::default(),
+            spread_percent: 0,
+            pacing: Duration::ZERO,
+            notify_timeouts: 1,
+            retry_after: 5,
+            resume_within: Duration::from_secs(2),
+            offline_document: false,
+            notes: false,
+        }
+    }
+}
+
+impl Settings {
+    /// Whether presentities of this host are ours.
+    pub fn serves(&self, host: &str) -> bool {
+        self.domains.is_empty()
+            || self
+                .domains
+                .iter()
+                .any(|domain| domain.eq_ignore_ascii_case(host))
+    }
+
+    /// The package with this name, and its place in the table. Names are compared byte by byte (RFC 6665, 8.2.1).
+    pub fn package(&self, name: &str) -> Option<(usize, &Package)> {
+        self.packages
+            .iter()
+            .enumerate()
+            .find(|(_, package)| *package.name == *name)
+    }
+
+    /// `Allow-Events`.
+    pub fn allow_events(&self) -> String {
+        let names: Vec<&str> = self.packages.iter().map(|package| &*package.name).collect();
+        names.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_granted_within_its_bounds() {
+        let durations = Durations {
+            default: 3600,
+            min: 60,
+            max: 7200,
+        };
+        assert_eq!(durations.grant(None), Ok(3600));
+        assert_eq!(durations.grant(Some(0)), Ok(0));
+        assert_eq!(durations.grant(Some(59)), Err(60));
+        assert_eq!(durations.grant(Some(60)), Ok(60));
+        assert_eq!(durations.grant(Some(u32::MAX)), Ok(7200));
+    }
+
+    #[test]
+    fn without_domains_every_host_is_served() {
+        let mut settings = Settings::default();
+        assert!(settings.serves("anywhere.invalid"));
+        settings.domains.push("example.com".to_owned());
+        assert!(settings.serves("EXAMPLE.com"));
+        assert!(!settings.serves("example.org"));
+    }
+}

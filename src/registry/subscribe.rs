@@ -1,0 +1,428 @@
+//! SUBSCRIBE in the registry: initial, fetch, refresh, unsubscribe (RFC 6665, 4.2.1).
+
+use super::commit::{Held, Lock};
+use super::rows::{Subscription, Timer};
+use super::store::{Change, Record, SubscriptionRecord};
+use super::{Effect, Note, Registry, Stranger, presentity, seconds};
+use crate::exchange::{Incoming, Reply};
+use crate::sip::{Head, Name, StatusCode};
+use crate::subscription::{
+    Asked, Dialog, EndReason, LocalTag, Notifier, Notify, SubscribeError, contact,
+};
+use crate::time::Timestamp;
+
+/// A SUBSCRIBE that is being stored.
+#[derive(Debug)]
+pub(super) struct Subscribing {
+    pub incoming: Incoming,
+    package: usize,
+    expires: u32,
+    step: Step,
+}
+
+/// What happens to the rows.
+#[derive(Debug)]
+enum Step {
+    /// A subscription more.
+    Open(SubscriptionRecord),
+    /// A subscription lives on.
+    Refresh {
+        row: u32,
+        record: SubscriptionRecord,
+    },
+    /// A subscription ends.
+    Close { row: u32 },
+}
+
+impl Registry {
+    pub(super) fn subscribe(&mut self, now: Timestamp, incoming: Incoming, out: &mut Vec<Effect>) {
+        let decided = match incoming.message.to_tag() {
+            None => self.subscribe_anew(now, &incoming, out),
+            Some(tag) => match self.dialog_of(&incoming, &tag) {
+                Err(error) => Err(error),
+                Ok(dialog) => {
+                    let lock = Lock::Dialog(dialog);
+                    let Some(incoming) = self.enqueue(lock, incoming.clone()) else {
+                        return;
+                    };
+                    self.subscribe_within(now, dialog, &incoming, out)
+                }
+            },
+        };
+        if let Err(error) = decided {
+            let mut head = Head::new();
+            error.write(&mut head);
+            self.refuse(&incoming, error.status(), error.reason(), head, &error, out);
+        }
+    }
+
+    /// A SUBSCRIBE outside a dialog: a subscription, or with Expires 0 a fetch (RFC 6665, 4.4.3).
+    fn subscribe_anew(
+        &mut self,
+        now: Timestamp,
+        incoming: &Incoming,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), SubscribeError> {
+        let aor = presentity(&self.settings, incoming.message.request_uri())?;
+        let asked = Asked::read(&incoming.message, &self.settings)?;
+        let tag = LocalTag {
+            shard: self.shard,
+            dialog: self.entropy.next_u64(),
+        };
+        let dialog = Dialog::open(incoming, tag, self.epoch)?;
+        let limits = &self.settings.limits;
+        match self
+            .presentities
+            .find(asked.package, &aor)
+            .map(|row| self.presentities.get(row))
+        {
+            Some(Some(row)) if row.watchers.len() >= limits.subscriptions && asked.expires > 0 => {
+                return Err(SubscribeError::TooManySubscriptions(limits.subscriptions));
+            }
+            Some(_) => {}
+            None if self.presentities.len() >= limits.presentities => {
+                return Err(SubscribeError::Full {
+                    retry_after: self.settings.retry_after,
+                });
+            }
+            None => {}
+        }
+        if asked.expires == 0 {
+            self.fetch(now, incoming, &aor, &asked, dialog, out);
+            return Ok(());
+        }
+        self.open_subscription(now, incoming, &aor, &asked, &dialog, None, out);
+        Ok(())
+    }
+
+    /// Answers a fetch: the state once, and nothing is kept.
+    fn fetch(
+        &mut self,
+        now: Timestamp,
+        incoming: &Incoming,
+        aor: &str,
+        asked: &Asked,
+        mut dialog: Dialog,
+        out: &mut Vec<Effect>,
+    ) {
+        self.counters.fetched += 1;
+        out.push(accepted(incoming, dialog.tag, 0));
+        let row = self.presentities.open(asked.package, aor);
+        self.compose(now, row);
+        // No row has this number, so the answer finds nobody.
+        let token = self.token(u32::MAX);
+        if let Some(presentity) = self.presentities.get(row) {
+            let notify = Notify {
+                package: &self.settings.packages[asked.package].name,
+                event_id: asked.event_id.as_deref(),
+                state: Err(EndReason::Timeout),
+                content_type: &presentity.content_type,
+                body: &presentity.body,
+            };
+            out.push(Effect::Send(dialog.notify(now, self.epoch, token, &notify)));
+            self.counters.notified += 1;
+            if self.settings.notes {
+                out.push(Effect::Note(Note::Subscription {
+                    presentity: presentity.aor.clone(),
+                    call_id: dialog.call_id(),
+                    change: "fetched",
+                }));
+            }
+        }
+        self.release_presentity(row);
+    }
+
+    /// Asks for a new subscription to be stored.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the parts of a subscription"
+    )]
+    fn open_subscription(
+        &mut self,
+        now: Timestamp,
+        incoming: &Incoming,
+        aor: &str,
+        asked: &Asked,
+        dialog: &Dialog,
+        lock: Option<Lock>,
+        out: &mut Vec<Effect>,
+    ) {
+        let package = &self.settings.packages[asked.package];
+        let (name, min) = (package.name.clone(), package.subscription.min);
+        let expires = self.spread(asked.expires, min);
+        let end = now + seconds(expires);
+        let record = dialog.record(aor.into(), name, asked.event_id.clone(), end);
+        let change = Change {
+            key: record.key(),
+            expect: None,
+            record: Some(Record::Subscription(record.clone())),
+        };
+        let step = Step::Open(record);
+        let incoming = incoming.clone();
+        let subscribing = Subscribing {
+            incoming,
+            package: asked.package,
+            expires,
+            step,
+        };
+        self.commit(
+            lock,
+            vec![change],
+            Held::Subscribe(Box::new(subscribing)),
+            out,
+        );
+    }
+
+    /// The dialog that a request with a To tag belongs to.
+    fn dialog_of(&self, incoming: &Incoming, tag: &str) -> Result<u32, SubscribeError> {
+        LocalTag::parse(tag)
+            .filter(|tag| tag.shard == self.shard)
+            .and_then(|tag| self.subscriptions.dialog_by_tag(tag.dialog))
+            .filter(|row| {
+                let dialog = self.subscriptions.dialog(*row);
+                dialog.is_some_and(|dialog| dialog.matches(&incoming.message))
+            })
+            .ok_or(SubscribeError::NoSuchSubscription)
+    }
+
+    /// A SUBSCRIBE within a dialog: refreshes or ends the subscription with its event and id, or makes one more
+    /// (RFC 6665, 4.5.2 and 8.2.1).
+    fn subscribe_within(
+        &mut self,
+        now: Timestamp,
+        dialog_row: u32,
+        incoming: &Incoming,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), SubscribeError> {
+        let number = incoming.message.cseq()?.number;
+        let dialogs = &mut self.subscriptions.dialogs;
+        let dialog = dialogs.get_mut(dialog_row as usize);
+        let dialog = dialog.ok_or(SubscribeError::NoSuchSubscription)?;
+        // The same number again is a retransmission that outlived its transaction, over a restart of ours; to refresh twice
+        // does no harm, to be refused would end a good subscription.
+        if number < dialog.remote_cseq {
+            return Err(SubscribeError::OutOfOrder);
+        }
+        dialog.remote_cseq = number;
+        let asked = Asked::read(&incoming.message, &self.settings)?;
+        let next = dialog.refreshed(incoming)?;
+        let members = dialog.subscriptions.clone();
+        let found = members.iter().find_map(|row| {
+            let subscription = self.subscriptions.get(*row)?;
+            let presentity = self.presentities.get(subscription.presentity)?;
+            let same =
+                presentity.package == asked.package && subscription.event_id == asked.event_id;
+            (same && subscription.notifier.ending().is_none()).then_some((
+                *row,
+                subscription,
+                presentity,
+            ))
+        });
+        let lock = Some(Lock::Dialog(dialog_row));
+        let Some((row, subscription, presentity)) = found else {
+            let other = members.iter().find_map(|row| {
+                let subscription = self.subscriptions.get(*row)?;
+                let known = subscription.notifier.ending().is_none();
+                self.presentities
+                    .get(subscription.presentity)
+                    .filter(|_| known)
+            });
+            // A dialog whose last subscription is ending takes no other.
+            let other = other.ok_or(SubscribeError::NoSuchSubscription)?;
+            if asked.expires == 0 {
+                return Err(SubscribeError::NoSuchSubscription);
+            }
+            let aor = other.aor.clone();
+            self.open_subscription(now, incoming, &aor, &asked, &next, lock, out);
+            return Ok(());
+        };
+        let (aor, version) = (presentity.aor.clone(), subscription.version);
+        let package = &self.settings.packages[asked.package];
+        let (name, min) = (package.name.clone(), package.subscription.min);
+        let (change, step, expires) = if asked.expires == 0 {
+            let removal = self.subscriptions.removal(row, &name);
+            let removal = removal.ok_or(SubscribeError::NoSuchSubscription)?;
+            (removal, Step::Close { row }, 0)
+        } else {
+            let expires = self.spread(asked.expires, min);
+            let record = next.record(aor, name, asked.event_id.clone(), now + seconds(expires));
+            let change = Change {
+                key: record.key(),
+                expect: Some(version),
+                record: Some(Record::Subscription(record.clone())),
+            };
+            (change, Step::Refresh { row, record }, expires)
+        };
+        let incoming = incoming.clone();
+        let subscribing = Subscribing {
+            incoming,
+            package: asked.package,
+            expires,
+            step,
+        };
+        self.commit(
+            lock,
+            vec![change],
+            Held::Subscribe(Box::new(subscribing)),
+            out,
+        );
+        Ok(())
+    }
+
+    /// The store has answered.
+    pub(super) fn subscribed(
+        &mut self,
+        now: Timestamp,
+        subscribing: Subscribing,
+        stored: bool,
+        out: &mut Vec<Effect>,
+    ) {
+        let Subscribing {
+            incoming,
+            package,
+            expires,
+            step,
+        } = subscribing;
+        if !stored {
+            let error = SubscribeError::NotStored {
+                retry_after: self.settings.retry_after,
+            };
+            let mut head = Head::new();
+            error.write(&mut head);
+            return self.refuse(&incoming, error.status(), error.reason(), head, &error, out);
+        }
+        match step {
+            Step::Open(record) => {
+                let tag = LocalTag {
+                    shard: record.shard,
+                    dialog: record.dialog,
+                };
+                out.push(accepted(&incoming, tag, expires));
+                let row = self.insert_subscription(package, &record, 1);
+                self.counters.subscribed += 1;
+                self.note_subscription(row, "created", out);
+                self.notify(now, row, out);
+            }
+            Step::Refresh { row, record } => {
+                let tag = LocalTag {
+                    shard: record.shard,
+                    dialog: record.dialog,
+                };
+                out.push(accepted(&incoming, tag, expires));
+                let Some(subscription) = self.subscriptions.get_mut(row) else {
+                    return;
+                };
+                self.wheel.cancel(subscription.expire);
+                subscription.expire = self.wheel.insert(record.expires_at, Timer::Expire(row));
+                subscription.expires_at = record.expires_at;
+                subscription.version += 1;
+                let demanded = subscription.notifier.demanded();
+                let dialog = subscription.dialog as usize;
+                if let Some(dialog) = self.subscriptions.dialogs.get_mut(dialog) {
+                    dialog.adopt(&record);
+                }
+                self.counters.resubscribed += 1;
+                self.note_subscription(row, "refreshed", out);
+                if demanded {
+                    self.notify(now, row, out);
+                }
+            }
+            Step::Close { row } => {
+                self.counters.unsubscribed += 1;
+                let dialog = self
+                    .subscriptions
+                    .get(row)
+                    .map(|subscription| subscription.dialog);
+                let dialog = dialog.and_then(|row| self.subscriptions.dialog(row));
+                if let Some(dialog) = dialog {
+                    out.push(accepted(&incoming, dialog.tag, 0));
+                }
+                self.end(now, row, EndReason::Timeout, false, out);
+            }
+        }
+    }
+
+    /// Makes the rows of a stored subscription.
+    pub(super) fn insert_subscription(
+        &mut self,
+        package: usize,
+        record: &SubscriptionRecord,
+        version: u64,
+    ) -> u32 {
+        let dialog = self.subscriptions.open_dialog(Dialog::of(record));
+        if let Some(dialog) = self.subscriptions.dialogs.get_mut(dialog as usize) {
+            dialog.adopt(record);
+        }
+        let presentity = self.presentities.open(package, &record.aor);
+        let place = self
+            .presentities
+            .get(presentity)
+            .map_or(0, |row| row.watchers.len());
+        let next = self.subscriptions.next_row();
+        let row = self.subscriptions.insert(Subscription {
+            dialog,
+            presentity,
+            place: super::rows::index(place),
+            event_id: record.event_id.clone(),
+            expires_at: record.expires_at,
+            expire: self.wheel.insert(record.expires_at, Timer::Expire(next)),
+            version,
+            notifier: Notifier::default(),
+            doomed: None,
+        });
+        if let Some(presentity) = self.presentities.get_mut(presentity) {
+            presentity.watchers.push(row);
+        }
+        row
+    }
+
+    /// [`Timer::Expire`].
+    pub(super) fn expire(&mut self, now: Timestamp, row: u32, out: &mut Vec<Effect>) {
+        let Some(subscription) = self.subscriptions.get(row) else {
+            return;
+        };
+        // A refresh that came in time is being stored; `settle_dialog` looks again after it.
+        if self.pending.is_locked(Lock::Dialog(subscription.dialog)) {
+            return;
+        }
+        self.counters.expired += 1;
+        self.end(now, row, EndReason::Timeout, true, out);
+    }
+
+    /// Does what had to wait while a SUBSCRIBE of the dialog was being stored.
+    pub(super) fn settle_dialog(&mut self, now: Timestamp, row: u32, out: &mut Vec<Effect>) {
+        let Some(dialog) = self.subscriptions.dialog(row) else {
+            return;
+        };
+        for member in dialog.subscriptions.clone() {
+            let Some(subscription) = self.subscriptions.get(member) else {
+                continue;
+            };
+            if let Some(reason) = subscription.doomed {
+                self.drop_subscription(member, reason, out);
+            } else if subscription.expires_at <= now && subscription.notifier.ending().is_none() {
+                self.expire(now, member, out);
+            }
+        }
+    }
+}
+
+/// The 200 to a SUBSCRIBE (RFC 6665, 4.2.1.1; RFC 3261, 12.1.1).
+fn accepted(incoming: &Incoming, tag: LocalTag, expires: u32) -> Effect {
+    let mut head = Head::with_capacity(96);
+    head.line(Name::Expires, expires)
+        .line(Name::Contact, contact(&incoming.flow));
+    let mut reply = Reply::new(incoming.transaction, StatusCode::OK).head(head.finish());
+    reply.to_tag = Some(tag.to_string());
+    reply.copy_record_route = true;
+    Effect::Reply(reply)
+}
+
+impl From<Stranger> for SubscribeError {
+    fn from(stranger: Stranger) -> Self {
+        match stranger {
+            Stranger::BadUri(error) => Self::BadHeader(error),
+            Stranger::NotServed(host) => Self::NotFound(host),
+        }
+    }
+}

@@ -1,0 +1,398 @@
+//! Telling the watchers of a presentity what changed: composition, pacing, NOTIFY.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::rows::{Pace, Presentity, Timer};
+use super::settings::Compositor;
+use super::{Effect, Note, Registry};
+use crate::exchange::{Outcome, OutcomeResult};
+use crate::pidf;
+use crate::presence::{self, Source};
+use crate::subscription::{EndReason, Flight, Notify, Verdict};
+use crate::time::Timestamp;
+
+impl Registry {
+    /// The publications of a presentity changed.
+    pub(super) fn touched(&mut self, now: Timestamp, row: u32, out: &mut Vec<Effect>) {
+        let Some(presentity) = self.presentities.get_mut(row) else {
+            return;
+        };
+        presentity.stale = true;
+        self.tell(now, row, out);
+    }
+
+    /// [`Timer::Change`].
+    pub(super) fn changes(&mut self, now: Timestamp, row: u32, out: &mut Vec<Effect>) {
+        if let Some(presentity) = self.presentities.get_mut(row) {
+            presentity.change = None;
+        }
+        self.touched(now, row, out);
+    }
+
+    /// [`Timer::Pace`].
+    pub(super) fn paced(&mut self, now: Timestamp, row: u32, out: &mut Vec<Effect>) {
+        let Some(presentity) = self.presentities.get_mut(row) else {
+            return;
+        };
+        let dirty = matches!(presentity.pace, Pace::Closed { dirty: true, .. });
+        presentity.pace = Pace::Open;
+        if dirty {
+            self.tell(now, row, out);
+        }
+    }
+
+    /// Tells the watchers if there is something new and it may be told now.
+    fn tell(&mut self, now: Timestamp, row: u32, out: &mut Vec<Effect>) {
+        let Some(presentity) = self.presentities.get_mut(row) else {
+            return;
+        };
+        if presentity.watchers.is_empty() {
+            return;
+        }
+        if let Pace::Closed { dirty, .. } = &mut presentity.pace {
+            *dirty = true;
+            return;
+        }
+        self.compose(now, row);
+        let Some(presentity) = self.presentities.get_mut(row) else {
+            return;
+        };
+        let version = presentity.version;
+        if presentity.told == version {
+            return;
+        }
+        presentity.told = version;
+        if !self.settings.pacing.is_zero() {
+            let timer = self
+                .wheel
+                .insert(now + self.settings.pacing, Timer::Pace(row));
+            presentity.pace = Pace::Closed {
+                timer,
+                dirty: false,
+            };
+        }
+        // A copy, since a dialog that is out of CSeq ends on the way.
+        for watcher in presentity.watchers.clone() {
+            let Some(subscription) = self.subscriptions.get(watcher) else {
+                continue;
+            };
+            if subscription.notifier.changed(version) {
+                self.notify(now, watcher, out);
+            } else if subscription.notifier.flight() != Flight::Idle {
+                self.counters.coalesced += 1;
+            }
+        }
+    }
+
+    /// Brings the composed state up to date.
+    pub(super) fn compose(&mut self, now: Timestamp, row: u32) {
+        let offline = self.settings.offline_document;
+        let Some(presentity) = self.presentities.get_mut(row) else {
+            return;
+        };
+        if !presentity.stale {
+            return;
+        }
+        presentity.stale = false;
+        if let Some(timer) = presentity.change.take() {
+            self.wheel.cancel(timer);
+        }
+        let package = &self.settings.packages[presentity.package];
+        self.counters.composed += 1;
+        let (body, content_type, changes_at) = match package.compositor {
+            Compositor::Presence => {
+                let (body, changes_at) = compose_presence(presentity, now);
+                let body = match body {
+                    Some(body) => body,
+                    None if offline => presence::offline(&presentity.aor),
+                    None => Bytes::new(),
+                };
+                (body, package.body_types.first().cloned(), changes_at)
+            }
+            Compositor::Latest => {
+                let records = presentity.publications.iter().map(|held| &held.record);
+                match records.max_by_key(|record| (record.modified_at, record.order)) {
+                    Some(last) => (last.body.clone(), Some(last.content_type.clone()), None),
+                    None => (Bytes::new(), None, None),
+                }
+            }
+        };
+        // Only what still lies ahead: a moment that has passed is in the body already.
+        presentity.change = changes_at
+            .filter(|at| *at > now)
+            .map(|at| self.wheel.insert(at, Timer::Change(row)));
+        if body == presentity.body {
+            self.counters.unchanged += 1;
+            return;
+        }
+        presentity.body = body;
+        presentity.content_type = content_type.unwrap_or_else(|| "".into());
+        // 0 is "nothing shown yet" to a notifier.
+        presentity.version = presentity.version.checked_add(1).unwrap_or(1);
+    }
+
+    /// Sends a NOTIFY with the latest state. The subscription must not have one in flight.
+    pub(super) fn notify(&mut self, now: Timestamp, watcher: u32, out: &mut Vec<Effect>) {
+        let exhausted = self
+            .subscriptions
+            .get(watcher)
+            .and_then(|subscription| self.subscriptions.dialog(subscription.dialog))
+            .is_some_and(|dialog| dialog.is_exhausted(self.epoch));
+        if exhausted {
+            return self.end(now, watcher, EndReason::Deactivated, true, out);
+        }
+        let Some(subscription) = self.subscriptions.get(watcher) else {
+            return;
+        };
+        let state = Ok(subscription.expires_at);
+        self.send_notify(now, watcher, state, out);
+    }
+
+    /// Writes and sends a NOTIFY.
+    fn send_notify(
+        &mut self,
+        now: Timestamp,
+        watcher: u32,
+        state: Result<Timestamp, EndReason>,
+        out: &mut Vec<Effect>,
+    ) {
+        let token = self.token(watcher);
+        let Some(subscription) = self.subscriptions.get(watcher) else {
+            return;
+        };
+        self.compose(now, subscription.presentity);
+        let Some(subscription) = self.subscriptions.rows.get_mut(watcher as usize) else {
+            return;
+        };
+        let Some(presentity) = self.presentities.get(subscription.presentity) else {
+            return;
+        };
+        let dialog = self
+            .subscriptions
+            .dialogs
+            .get_mut(subscription.dialog as usize);
+        let Some(dialog) = dialog else { return };
+        if let Flight::Holding { timer } = subscription.notifier.flight() {
+            self.wheel.cancel(timer);
+        }
+        let notify = Notify {
+            package: &self.settings.packages[presentity.package].name,
+            event_id: subscription.event_id.as_deref(),
+            state,
+            content_type: &presentity.content_type,
+            body: &presentity.body,
+        };
+        out.push(Effect::Send(dialog.notify(now, self.epoch, token, &notify)));
+        subscription.notifier.sent(token, presentity.version);
+        self.counters.notified += 1;
+    }
+
+    /// A NOTIFY ended.
+    pub(super) fn notify_ended(&mut self, now: Timestamp, outcome: Outcome, out: &mut Vec<Effect>) {
+        // The lower half of a token is the row.
+        let watcher = outcome.token as u32;
+        let tolerated = self.settings.notify_timeouts;
+        let Some(subscription) = self.subscriptions.rows.get_mut(watcher as usize) else {
+            return;
+        };
+        let Some(presentity) = self.presentities.get(subscription.presentity) else {
+            return;
+        };
+        let version = presentity.version;
+        let notifier = &mut subscription.notifier;
+        let verdict = notifier.answered(outcome.token, &outcome.result, version, tolerated);
+        let dialog = subscription.dialog;
+        let ending = subscription.notifier.ending();
+        match &outcome.result {
+            OutcomeResult::Response(response, _) => {
+                if response.status().is_some_and(|status| status.is_success())
+                    && verdict != Verdict::Stale
+                    && let Some(dialog) = self.subscriptions.dialogs.get_mut(dialog as usize)
+                {
+                    dialog.answered(response);
+                }
+            }
+            OutcomeResult::Timeout | OutcomeResult::TransportError(_) => {
+                self.counters.unanswered += 1;
+            }
+        }
+        match (verdict, ending) {
+            (Verdict::Stale, _) | (Verdict::Rest, None) => {}
+            (Verdict::Remove(reason), _) => self.drop_subscription(watcher, reason, out),
+            (Verdict::Rest | Verdict::Send | Verdict::Hold(_), Some(reason)) => {
+                self.finish(now, watcher, reason, out);
+            }
+            (Verdict::Send, None) => self.notify(now, watcher, out),
+            (Verdict::Hold(pause), None) => {
+                let timer = self.wheel.insert(now + pause, Timer::Resume(watcher));
+                if let Some(subscription) = self.subscriptions.get_mut(watcher) {
+                    subscription.notifier.hold(timer);
+                }
+            }
+        }
+    }
+
+    /// [`Timer::Resume`].
+    pub(super) fn resume(&mut self, now: Timestamp, watcher: u32, out: &mut Vec<Effect>) {
+        let Some(subscription) = self.subscriptions.get_mut(watcher) else {
+            return;
+        };
+        subscription.notifier.released();
+        self.notify(now, watcher, out);
+    }
+
+    /// Ends a subscription: the watcher gets a last NOTIFY, now or when the one in flight is answered. `stored`: whether
+    /// the store has it still.
+    pub(super) fn end(
+        &mut self,
+        now: Timestamp,
+        watcher: u32,
+        reason: EndReason,
+        stored: bool,
+        out: &mut Vec<Effect>,
+    ) {
+        if stored {
+            self.forget_stored(watcher, out);
+        }
+        match reason {
+            EndReason::Timeout => {}
+            EndReason::Deactivated => self.counters.deactivated += 1,
+        }
+        let Some(subscription) = self.subscriptions.get_mut(watcher) else {
+            return;
+        };
+        self.wheel.cancel(subscription.expire);
+        if subscription.notifier.end(reason) {
+            self.finish(now, watcher, reason, out);
+        }
+    }
+
+    /// Sends the last NOTIFY and forgets the subscription. Its answer changes nothing, so nobody waits for it.
+    fn finish(&mut self, now: Timestamp, watcher: u32, reason: EndReason, out: &mut Vec<Effect>) {
+        self.send_notify(now, watcher, Err(reason), out);
+        self.note_subscription(watcher, reason.as_str(), out);
+        self.remove_subscription(watcher);
+    }
+
+    /// Forgets a subscription that the watcher does not know, without a word (RFC 6665, 4.2.2).
+    pub(super) fn drop_subscription(
+        &mut self,
+        watcher: u32,
+        reason: &'static str,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(subscription) = self.subscriptions.get_mut(watcher) else {
+            return;
+        };
+        if subscription.notifier.ending().is_none() {
+            let lock = super::commit::Lock::Dialog(subscription.dialog);
+            if self.pending.is_locked(lock) {
+                subscription.doomed = Some(reason);
+                return;
+            }
+            self.forget_stored(watcher, out);
+        }
+        self.counters.dropped += 1;
+        self.note_subscription(watcher, reason, out);
+        self.remove_subscription(watcher);
+    }
+
+    fn forget_stored(&mut self, watcher: u32, out: &mut Vec<Effect>) {
+        let package = self.subscriptions.get(watcher).and_then(|subscription| {
+            let presentity = self.presentities.get(subscription.presentity)?;
+            Some(self.settings.packages[presentity.package].name.clone())
+        });
+        let change = package.and_then(|package| self.subscriptions.removal(watcher, &package));
+        self.clean_up(change.into_iter().collect(), out);
+    }
+
+    fn remove_subscription(&mut self, watcher: u32) {
+        let Some(gone) = self.subscriptions.remove(watcher) else {
+            return;
+        };
+        self.wheel.cancel(gone.expire);
+        if let Flight::Holding { timer } = gone.notifier.flight() {
+            self.wheel.cancel(timer);
+        }
+        let Some(presentity) = self.presentities.get_mut(gone.presentity) else {
+            return;
+        };
+        let place = gone.place as usize;
+        if presentity.watchers.get(place) == Some(&watcher) {
+            presentity.watchers.swap_remove(place);
+            if let Some(moved) = presentity.watchers.get(place).copied()
+                && let Some(moved) = self.subscriptions.get_mut(moved)
+            {
+                moved.place = gone.place;
+            }
+        }
+        self.release_presentity(gone.presentity);
+    }
+
+    pub(super) fn note_subscription(
+        &self,
+        watcher: u32,
+        change: &'static str,
+        out: &mut Vec<Effect>,
+    ) {
+        if !self.settings.notes {
+            return;
+        }
+        let Some(subscription) = self.subscriptions.get(watcher) else {
+            return;
+        };
+        if let Some(dialog) = self.subscriptions.dialog(subscription.dialog)
+            && let Some(presentity) = self.presentities.get(subscription.presentity)
+        {
+            out.push(Effect::Note(Note::Subscription {
+                presentity: presentity.aor.clone(),
+                call_id: dialog.call_id(),
+                change,
+            }));
+        }
+    }
+}
+
+/// Composes the publications of a presence presentity, reading those that came from the store and were not needed yet.
+fn compose_presence(
+    presentity: &mut Presentity,
+    now: Timestamp,
+) -> (Option<Bytes>, Option<Timestamp>) {
+    for held in &mut presentity.publications {
+        if held.document.is_none() {
+            // It was good when it was published, and is shown as far as this version can read it.
+            let limits = pidf::Limits {
+                bytes: usize::MAX,
+                ..pidf::Limits::default()
+            };
+            held.document = pidf::Document::parse(&held.record.body, &limits)
+                .ok()
+                .map(Box::new);
+        }
+    }
+    let keys: Vec<String> = presentity
+        .publications
+        .iter()
+        .map(|held| format!("{:x}", held.record.order))
+        .collect();
+    let sources: Vec<Source<'_>> = presentity
+        .publications
+        .iter()
+        .zip(&keys)
+        .filter_map(|(held, key)| {
+            let document = held.document.as_deref()?;
+            Some(Source {
+                key,
+                document,
+                published: held.record.modified_at,
+            })
+        })
+        .collect();
+    let aor: Arc<str> = presentity.aor.clone();
+    match presence::compose(&aor, &sources, now) {
+        Some(composition) => (Some(composition.body), composition.changes_at),
+        None => (None, None),
+    }
+}

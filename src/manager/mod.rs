@@ -6,6 +6,7 @@
 
 mod entity;
 mod frame;
+pub mod hub;
 mod message;
 mod pidf;
 mod read;

@@ -70,3 +70,6 @@ pub enum Timer {
     /// (RFC 4320, 3.2): the request is forgotten in silence.
     Unanswered(u32),
 }
+
+#[cfg(test)]
+mod tests;

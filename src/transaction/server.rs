@@ -41,7 +41,8 @@ pub enum Found {
 
 #[derive(Debug)]
 enum State {
-    Trying(Pending),
+    /// Boxed, because most transactions are completed ones, and those should not take its room.
+    Trying(Box<Pending>),
     Completed(Answer),
 }
 
@@ -116,7 +117,7 @@ impl Servers {
             merge: merge.map(|(common, _)| common),
             serial: self.serial,
             timer: wheel.insert(now + timers.lifetime(), Timer::Unanswered(row)),
-            state: State::Trying(pending),
+            state: State::Trying(Box::new(pending)),
         });
         self.by_key.insert(key, row);
         if let Some((common, branch)) = merge {

@@ -1,0 +1,260 @@
+//! The two machines alone, timer by timer.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::exchange::{ConnectionId, Flow, Transport};
+use crate::sip::{Message, Method, StatusCode};
+use crate::time::{Timestamp, Wheel};
+
+const TIMERS: Timers = Timers {
+    t1: Duration::from_millis(10),
+    t2: Duration::from_millis(40),
+    t4: Duration::from_millis(50),
+};
+
+fn at(millis: u64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+fn flow(transport: Transport) -> Flow {
+    Flow {
+        shard: 0,
+        transport,
+        local: ([127, 0, 0, 1], 5060).into(),
+        remote: ([127, 0, 0, 1], 5062).into(),
+        connection: ConnectionId(0),
+    }
+}
+
+/// Everything that is set, by time.
+fn armed(wheel: &mut Wheel<Timer>) -> Vec<(u64, Timer)> {
+    std::iter::from_fn(|| wheel.pop(at(u64::MAX)))
+        .map(|(time, timer)| (time.as_millis(), timer))
+        .collect()
+}
+
+fn begin(transport: Transport) -> (Clients<char>, Wheel<Timer>) {
+    let (mut clients, mut wheel) = (Clients::new(), Wheel::new());
+    let request = Request {
+        origin: 'a',
+        token: 1,
+        branch: 7,
+        method: Method::Notify,
+        flow: flow(transport),
+        bytes: Bytes::from_static(b"NOTIFY"),
+    };
+    clients.begin(at(0), &mut wheel, &TIMERS, request);
+    (clients, wheel)
+}
+
+const ENDED: Ended<char> = Ended {
+    origin: 'a',
+    token: 1,
+};
+
+fn receive(
+    clients: &mut Clients<char>,
+    wheel: &mut Wheel<Timer>,
+    now: u64,
+    status: u16,
+) -> Received<char> {
+    let status = StatusCode::new(status).expect("a status");
+    clients.receive(at(now), wheel, &TIMERS, 7, &Method::Notify, status)
+}
+
+#[test]
+fn a_client_on_udp_arms_e_and_f() {
+    let (_, mut wheel) = begin(Transport::Udp);
+    assert_eq!(armed(&mut wheel), [(10, Timer::E(0)), (640, Timer::F(0))]);
+}
+
+#[test]
+fn a_client_on_tcp_arms_f_only() {
+    let (_, mut wheel) = begin(Transport::Tcp);
+    assert_eq!(armed(&mut wheel), [(640, Timer::F(0))]);
+}
+
+#[test]
+fn timer_e_doubles_up_to_t2() {
+    let (mut clients, mut wheel) = begin(Transport::Udp);
+    let mut fired = Vec::new();
+    while let Some((now, Timer::E(row))) = wheel.pop(at(200)) {
+        let again = clients.retransmit(now, &mut wheel, &TIMERS, row);
+        assert_eq!(
+            again,
+            Fired::Retransmit(flow(Transport::Udp), Bytes::from_static(b"NOTIFY"))
+        );
+        fired.push(now.as_millis());
+    }
+    assert_eq!(fired, [10, 30, 70, 110, 150, 190]);
+}
+
+#[test]
+fn a_provisional_response_makes_timer_e_t2_from_its_next_shot_on() {
+    let (mut clients, mut wheel) = begin(Transport::Udp);
+    assert_eq!(
+        receive(&mut clients, &mut wheel, 5, 183),
+        Received::Provisional
+    );
+    assert_eq!(wheel.pop(at(10)), Some((at(10), Timer::E(0))));
+    clients.retransmit(at(10), &mut wheel, &TIMERS, 0);
+    assert_eq!(armed(&mut wheel), [(50, Timer::E(0)), (640, Timer::F(0))]);
+}
+
+#[test]
+fn a_final_response_on_udp_leaves_timer_k_only() {
+    let (mut clients, mut wheel) = begin(Transport::Udp);
+    assert_eq!(
+        receive(&mut clients, &mut wheel, 5, 200),
+        Received::Final(ENDED)
+    );
+    assert_eq!(
+        receive(&mut clients, &mut wheel, 6, 200),
+        Received::Repeated
+    );
+    assert_eq!(
+        receive(&mut clients, &mut wheel, 7, 100),
+        Received::Repeated
+    );
+    assert_eq!(armed(&mut wheel), [(55, Timer::K(0))]);
+    clients.expire(0);
+    assert_eq!(receive(&mut clients, &mut wheel, 56, 200), Received::Stray);
+    assert!(clients.is_empty());
+}
+
+#[test]
+fn a_final_response_on_tcp_leaves_nothing() {
+    let (mut clients, mut wheel) = begin(Transport::Tcp);
+    assert_eq!(
+        receive(&mut clients, &mut wheel, 5, 503),
+        Received::Final(ENDED)
+    );
+    assert_eq!(armed(&mut wheel), []);
+    assert!(clients.is_empty());
+}
+
+#[test]
+fn timer_f_ends_a_request_and_leaves_nothing() {
+    let (mut clients, mut wheel) = begin(Transport::Udp);
+    assert_eq!(clients.time_out(&mut wheel, 0), Fired::TimedOut(ENDED));
+    assert_eq!(clients.time_out(&mut wheel, 0), Fired::Gone);
+    assert!(clients.is_empty());
+    // Timer F itself would have been taken out by firing; here it is cancelled together with E.
+    assert_eq!(armed(&mut wheel), []);
+}
+
+#[test]
+fn a_failed_way_ends_its_requests_once() {
+    let (mut clients, mut wheel) = begin(Transport::Udp);
+    assert_eq!(clients.fail(&mut wheel, |_| false), []);
+    assert_eq!(
+        clients.fail(&mut wheel, |over| *over == flow(Transport::Udp)),
+        [ENDED]
+    );
+    assert_eq!(clients.fail(&mut wheel, |_| true), []);
+    assert_eq!(armed(&mut wheel), []);
+}
+
+#[test]
+fn a_request_with_its_final_response_can_not_fail_any_more() {
+    let (mut clients, mut wheel) = begin(Transport::Udp);
+    receive(&mut clients, &mut wheel, 5, 200);
+    assert_eq!(clients.fail(&mut wheel, |_| true), []);
+    assert_eq!(armed(&mut wheel), [(55, Timer::K(0))]);
+}
+
+#[test]
+fn a_response_to_another_method_or_branch_is_a_stray() {
+    let (mut clients, mut wheel) = begin(Transport::Udp);
+    let mut receive = |branch, method| {
+        clients.receive(at(1), &mut wheel, &TIMERS, branch, &method, StatusCode::OK)
+    };
+    assert_eq!(receive(7, Method::Subscribe), Received::Stray);
+    assert_eq!(receive(8, Method::Notify), Received::Stray);
+    assert_eq!(receive(7, Method::Notify), Received::Final(ENDED));
+}
+
+fn serve() -> (Servers, Wheel<Timer>, u64) {
+    let (mut servers, mut wheel) = (Servers::new(1), Wheel::new());
+    let request = Message::parse(Bytes::from_static(
+        b"PUBLISH sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1\r\nContent-Length: 0\r\n\r\n",
+    ))
+    .expect("a message");
+    let pending = Pending {
+        request,
+        flow: flow(Transport::Udp),
+    };
+    let number = servers.begin(at(0), &mut wheel, &TIMERS, b"key", Some((1, 2)), pending);
+    (servers, wheel, number)
+}
+
+fn answer(transport: Transport) -> Answer {
+    Answer {
+        bytes: Bytes::from_static(b"200"),
+        flow: flow(transport),
+    }
+}
+
+#[test]
+fn a_server_waits_64_t1_for_its_module() {
+    let (mut servers, mut wheel, number) = serve();
+    assert_eq!(servers.find(b"key"), Some(Found::Trying));
+    assert_eq!(armed(&mut wheel), [(640, Timer::Unanswered(0))]);
+    assert!(servers.expire(0), "the module owed an answer");
+    assert!(!servers.expire(0));
+    assert!(servers.pending(number).is_none() && servers.find(b"key").is_none());
+    assert_eq!((servers.trying(), servers.len()), (0, 0));
+}
+
+#[test]
+fn a_server_on_udp_repeats_its_answer_until_timer_j() {
+    let (mut servers, mut wheel, number) = serve();
+    servers.complete(at(5), &mut wheel, &TIMERS, number, answer(Transport::Udp));
+    assert_eq!(
+        servers.find(b"key"),
+        Some(Found::Completed(answer(Transport::Udp)))
+    );
+    assert_eq!(armed(&mut wheel), [(645, Timer::J(0))]);
+    assert!(!servers.expire(0), "nobody owed anything");
+    assert_eq!((servers.find(b"key"), servers.len()), (None, 0));
+}
+
+#[test]
+fn a_server_on_tcp_is_gone_with_its_answer() {
+    let (mut servers, mut wheel, number) = serve();
+    servers.complete(at(5), &mut wheel, &TIMERS, number, answer(Transport::Tcp));
+    assert_eq!(
+        (servers.find(b"key"), servers.trying(), servers.len()),
+        (None, 0, 0)
+    );
+    assert_eq!(armed(&mut wheel), []);
+}
+
+#[test]
+fn the_number_of_a_transaction_is_not_used_again() {
+    let (mut servers, mut wheel, number) = serve();
+    let pending = servers.pending(number).cloned().expect("pending");
+    servers.expire(0);
+    let next = servers.begin(at(1), &mut wheel, &TIMERS, b"key", None, pending);
+    assert_ne!(next, number);
+    assert!(servers.pending(number).is_none() && servers.pending(next).is_some());
+    servers.complete(at(2), &mut wheel, &TIMERS, number, answer(Transport::Udp));
+    assert_eq!(
+        servers.find(b"key"),
+        Some(Found::Trying),
+        "an old number does nothing"
+    );
+}
+
+#[test]
+fn a_request_is_merged_if_its_twin_lives_and_came_with_another_branch() {
+    let (mut servers, _, _) = serve();
+    assert!(servers.is_merged((1, 3)));
+    assert!(!servers.is_merged((1, 2)), "the same branch");
+    assert!(!servers.is_merged((2, 3)), "nothing in common");
+    servers.expire(0);
+    assert!(!servers.is_merged((1, 3)));
+}

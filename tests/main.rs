@@ -3,6 +3,7 @@
 mod cli;
 mod client;
 mod conformance;
+mod conformance_sip;
 mod endpoint;
 mod manager;
 mod nodes;

@@ -79,10 +79,6 @@ impl Framer {
 
     /// Takes the next frame from the front of `buf`; None when more bytes are needed. To be called until it gives None,
     /// always with the same buffer, to which only bytes at the end are added in between.
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "it is given the buffer each time"
-    )]
     pub fn next(&mut self, buf: &mut BytesMut) -> Result<Option<Frame>, FramingError> {
         if self.scanned == 0
             && let Between::Frame(frame) = self.between(buf)

@@ -282,3 +282,7 @@ impl<'a> Iterator for Values<'a> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "message_tests.rs"]
+mod tests;

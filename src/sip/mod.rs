@@ -16,7 +16,7 @@ mod message;
 mod method;
 mod name_addr;
 mod params;
-mod rsip;
+pub mod rsip;
 mod status;
 mod uri;
 mod via;
@@ -35,3 +35,8 @@ pub use params::Params;
 pub use status::StatusCode;
 pub use uri::{Host, Scheme, Uri, UriError};
 pub use via::Via;
+
+#[cfg(test)]
+mod fault_tests;
+#[cfg(test)]
+mod properties;

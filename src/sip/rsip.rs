@@ -1,7 +1,11 @@
 //! To and from rsip, so that modules and tests may speak its vocabulary. The data path does not: see the module above for
 //! what rsip can't express.
 
-use ::rsip::{SipMessage, StatusCode as RsipStatus};
+pub use ::rsip::{
+    Error, Header, Headers, Request, Response, SipMessage, common, headers, message, prelude, typed,
+};
+
+use ::rsip::StatusCode as RsipStatus;
 use bytes::Bytes;
 
 use super::head::Head;
@@ -38,7 +42,7 @@ impl TryFrom<&Message> for SipMessage {
         let converted =
             Self::try_from(message.to_bytes()).map_err(|e| ConvertError::Refused(e.to_string()))?;
         if let Self::Request(request) = &converted
-            && request.uri.to_string() != message.uri_text()
+            && !is_same_uri(&request.uri.to_string(), message.uri_text())
         {
             return Err(ConvertError::Uri(message.uri_text().to_owned()));
         }
@@ -81,6 +85,14 @@ impl TryFrom<&SipMessage> for Message {
     }
 }
 
+/// rsip prints transports in capitals, which makes no difference; others would.
+fn is_same_uri(theirs: &str, ours: &str) -> bool {
+    match (super::Uri::parse(theirs), super::Uri::parse(ours)) {
+        (Ok(theirs), Ok(ours)) => theirs.equals(&ours),
+        _ => theirs == ours,
+    }
+}
+
 fn status_line(status: &RsipStatus) -> Result<String, ConvertError> {
     let code = StatusCode::new(status.code()).ok_or(ConvertError::Status(status.code()))?;
     let reason = match status {
@@ -88,4 +100,61 @@ fn status_line(status: &RsipStatus) -> Result<String, ConvertError> {
         _ => code.reason().to_owned(),
     };
     Ok(format!("SIP/2.0 {code} {reason}\r\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Message {
+        Message::parse(Bytes::copy_from_slice(text.as_bytes())).expect("a message")
+    }
+
+    #[test]
+    fn a_request_goes_to_rsip_and_back() {
+        let ours = read(
+            "PUBLISH sip:a@h SIP/2.0\r\nv: SIP/2.0/UDP h;branch=z9hG4bKa\r\no: presence\r\nl: 2\r\n\r\nhi",
+        );
+        let theirs = SipMessage::try_from(&ours).expect("expressible");
+        assert!(theirs.is_request());
+        let back = Message::try_from(&theirs).expect("expressible");
+        assert_eq!(back.event(), ours.event());
+        assert_eq!(back.via(), ours.via());
+        assert_eq!(back.body(), "hi");
+    }
+
+    #[test]
+    fn a_response_from_rsip_has_its_standard_phrase_and_its_very_body() {
+        let theirs = SipMessage::Response(Response {
+            status_code: RsipStatus::BadEvent,
+            headers: vec![Header::Other("X-Own".into(), "a\r\nEvil: b".into())].into(),
+            version: common::Version::V2,
+            body: vec![0xff, 0],
+        });
+        let ours = Message::try_from(&theirs).expect("expressible");
+        assert_eq!(
+            (ours.status(), ours.reason()),
+            (Some(StatusCode::BAD_EVENT), "Bad Event")
+        );
+        assert_eq!(ours.body(), &[0xff, 0][..]);
+        assert_eq!(ours.lines().count(), 2, "nothing is injected");
+    }
+
+    #[test]
+    fn what_rsip_would_change_is_refused() {
+        let convert = |line: &str| {
+            SipMessage::try_from(&read(&format!("{line} SIP/2.0\r\nEvent: x\r\n\r\n")))
+        };
+        assert!(matches!(
+            convert("WAVE sip:a@h"),
+            Err(ConvertError::Method(Method::Other(_)))
+        ));
+        assert!(matches!(
+            convert("publish sip:a@h"),
+            Err(ConvertError::Method(_))
+        ));
+        assert!(convert("PUBLISH tel:+1234").is_err());
+        assert!(convert("PUBLISH sip:a@[::1]").is_err());
+        assert!(convert("PUBLISH sip:a@h").is_ok());
+    }
 }

@@ -208,10 +208,6 @@ pub struct Outcome {
 
 /// The end of a client transaction.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all are responses, and each lives for one hand-over"
-)]
 pub enum OutcomeResult {
     /// A final response, and the flow it came over.
     Response(Message, Flow),

@@ -1,1 +1,185 @@
-//! The conformance corpora, each case with the outcome of its manifest.
+//! The XML corpora: PIDF samples of the RFCs and hostile documents, each case with the outcome of its manifest.
+//!
+//! They are not ours to copy: `ROLLCALL_CONFORMANCE` names the folder that has them. Every trick in them that mattered
+//! has a case of our own in `src/pidf` and `src/presence`.
+//!
+//! Outcomes: what is accepted is composed, alone and beside another, into documents that are read again and say the
+//! same; what is rejected gets a 4xx; `either` means that nothing else may happen.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rollcall_core::pidf::{Basic, Builder, Document, Limits, PidfError, Service, xml};
+use rollcall_core::presence::{self, Source, Summary};
+use rollcall_core::time::Timestamp;
+
+/// How many cases the corpora have, for the line that says what was left out.
+const CASES: [(&str, usize); 2] = [("pidf", 36), ("hostile-xml", 62)];
+/// 2026-11-22.
+const NOW: Timestamp = Timestamp::from_millis(1_795_300_000_000);
+const ENTITY: &str = "pres:alice@example.com";
+
+/// The folder with the corpora. Without one, the line that says so goes past the test harness, which swallows output of
+/// tests that pass.
+fn folder(corpus: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("ROLLCALL_CONFORMANCE").map(|root| Path::new(&root).join(corpus));
+    if folder.is_none() {
+        let cases = CASES
+            .iter()
+            .find(|(name, _)| *name == corpus)
+            .map_or(0, |(_, cases)| *cases);
+        let line =
+            format!("ROLLCALL_CONFORMANCE is not set: {cases} cases of {corpus} were left out\n");
+        std::io::stderr()
+            .write_all(line.as_bytes())
+            .expect("standard error");
+    }
+    folder
+}
+
+/// The rows of a manifest: file, outcome, and whether it is well formed where that is told.
+fn manifest(folder: &Path) -> Vec<(String, String, Option<bool>)> {
+    let text = fs::read_to_string(folder.join("manifest.tsv")).expect("a manifest");
+    let mut lines = text.lines();
+    let header: Vec<&str> = lines.next().expect("a header").split('\t').collect();
+    let column = |name: &str| header.iter().position(|title| *title == name);
+    let (expect, well_formed) = (column("expect").expect("outcomes"), column("well_formed"));
+    let rows = lines.map(|line| {
+        let fields: Vec<&str> = line.split('\t').collect();
+        (
+            fields[0].to_owned(),
+            fields[expect].to_owned(),
+            well_formed.map(|at| fields[at] == "yes"),
+        )
+    });
+    rows.collect()
+}
+
+/// What a server would hand on of a document, read again; in time.
+fn publish(raw: &Bytes, limits: &Limits) -> Result<Document, PidfError> {
+    let started = Instant::now();
+    let document = Document::parse(raw, limits)?;
+    let built = Builder::new(ENTITY)
+        .tuple(
+            "t1",
+            Service {
+                basic: Some(Basic::Closed),
+                ..Service::default()
+            },
+        )
+        .finish();
+    let other = Document::parse(&built, limits).expect("a document of ours");
+    // What is composed may be larger than what may be published.
+    let large = Limits {
+        bytes: 1 << 22,
+        declarations: 100_000,
+        elements: 200_000,
+        ..*limits
+    };
+    let source = |key, document| Source {
+        key,
+        document,
+        published: NOW,
+    };
+    for sources in [
+        &[source("a", &document)][..],
+        &[source("a", &document), source("b", &other)],
+    ] {
+        let composed = presence::compose(ENTITY, sources, NOW).expect("a composition");
+        let read = Document::parse(&composed.body, &large).expect("a well-formed composition");
+        assert_eq!(read.entity(), ENTITY);
+        assert_eq!(Summary::of(&read, NOW), Summary::of_sources(sources, NOW));
+        assert!(read.tuples().all(|tuple| tuple.id.is_some()));
+    }
+    assert!(
+        started.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        started.elapsed()
+    );
+    Ok(document)
+}
+
+fn run(corpus: &str) {
+    let Some(folder) = folder(corpus) else { return };
+    let rows = manifest(&folder);
+    let expected = CASES
+        .iter()
+        .find(|(name, _)| *name == corpus)
+        .map(|(_, cases)| *cases);
+    assert_eq!(Some(rows.len()), expected, "the manifest of {corpus}");
+    // With room for the largest, so that size alone saves nobody.
+    let roomy = Limits {
+        bytes: 1 << 20,
+        elements: 100_000,
+        attributes: 10_000,
+        ..Limits::default()
+    };
+    let mut wrong = Vec::new();
+    for (file, outcome, well_formed) in rows {
+        let raw = Bytes::from(fs::read(folder.join(&file)).expect("a case"));
+        for limits in [Limits::default(), roomy] {
+            let result = publish(&raw, &limits);
+            let is_right = match (outcome.as_str(), &result) {
+                // Well-formed XML, but of another content type: a change, and no state (RFC 5262).
+                ("accept", Err(PidfError::Partial)) => file.ends_with("-pidf-diff.xml"),
+                ("accept", result) => result.is_ok(),
+                ("reject", Err(error)) => (400..500).contains(&error.status()),
+                ("reject", Ok(_)) => false,
+                ("either", _) => true,
+                (other, _) => panic!("unknown outcome {other} of {file}"),
+            };
+            let is_formed =
+                well_formed.is_none_or(|formed| formed == xml::check(&raw, &limits).is_ok());
+            if !is_right || !is_formed {
+                let got = result.map(|document| document.entity().to_owned());
+                wrong.push(format!("{file}: {outcome}, but {got:?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn the_samples_of_the_rfcs_get_the_outcome_of_their_manifest() {
+    run("pidf");
+}
+
+#[test]
+fn hostile_documents_get_the_outcome_of_their_manifest() {
+    run("hostile-xml");
+}
+
+#[test]
+fn what_a_hostile_document_carries_rightly_reaches_watchers_unchanged() {
+    let Some(folder) = folder("hostile-xml") else {
+        return;
+    };
+    let other = Document::parse(&presence::offline(ENTITY), &Limits::default())
+        .expect("a document of ours");
+    for (file, part) in [
+        (
+            "mustunderstand.xml",
+            "p:mustUnderstand=\"true\">here</x:loc>",
+        ),
+        ("note-bidi.xml", "<note>\u{202E}gnp.exe\u{2066}</note>"),
+        ("note-astral.xml", "<note xml:lang=\"ja\">\u{1F600} "),
+        (
+            "prefixed-root.xml",
+            "<tuple id=\"t1\"><status><basic>closed</basic></status></tuple>",
+        ),
+    ] {
+        let raw = Bytes::from(fs::read(folder.join(file)).expect("a case"));
+        let document = Document::parse(&raw, &Limits::default()).expect("a document");
+        let sources = [("a", &document), ("b", &other)].map(|(key, document)| Source {
+            key,
+            document,
+            published: NOW,
+        });
+        let composed = presence::compose(ENTITY, &sources, NOW).expect("a composition");
+        let text = String::from_utf8(composed.body.to_vec()).expect("UTF-8");
+        assert!(text.contains(part), "{file}: {text}");
+    }
+}

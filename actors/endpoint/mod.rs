@@ -19,7 +19,7 @@ use actix::prelude::*;
 use bytes::Bytes;
 use rollcall_core::endpoint::{Effect, Endpoint as Core, ModuleId, ModuleTable, Origin, Settings};
 use rollcall_core::entropy::Entropy;
-use rollcall_core::exchange::{ConnectionId, Flow, Shard, Transport};
+use rollcall_core::exchange::{Flow, Shard, Transport};
 use rollcall_core::manager;
 use rollcall_core::time::Timestamp;
 
@@ -161,8 +161,6 @@ pub struct Endpoint {
     effects: Vec<Effect>,
     /// What goes to each module instance when the message at hand is done.
     to_modules: Vec<(Origin, Vec<ModuleInput>)>,
-    /// Connections whose end the modules learn then.
-    closed: Vec<ConnectionId>,
     /// What goes to each other shard then.
     to_shards: BTreeMap<Shard, Vec<Handed>>,
     /// When the actor wakes the core, and the timer that does.
@@ -196,7 +194,6 @@ impl Endpoint {
             counters: Counters::default(),
             effects: Vec::new(),
             to_modules: Vec::new(),
-            closed: Vec::new(),
             to_shards: BTreeMap::new(),
             alarm: None,
         }

@@ -6,4 +6,3 @@
 //! ```
 
 pub mod hub;
-pub mod source;

@@ -206,13 +206,12 @@ pub(super) fn check_declaration(bytes: &[u8]) -> Result<bool, PidfError> {
         }
         following = next()?;
     }
-    if let Some(standalone) = following {
-        if standalone.name != "standalone"
+    if let Some(standalone) = following
+        && (standalone.name != "standalone"
             || !matches!(standalone.value, "yes" | "no")
-            || next()?.is_some()
-        {
-            return Err(malformed());
-        }
+            || next()?.is_some())
+    {
+        return Err(malformed());
     }
     Ok(version == "1.0")
 }

@@ -1,16 +1,18 @@
 //! Reads a document in one pass: checks the root, notes spans, and takes out what composition needs to understand.
 
+mod names;
+mod values;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
 use super::document::{
-    Binding, Child, Document, Edit, Group, Id, Item, Meaning, Piece, Tuple, Usual, Window,
+    Binding, Child, Document, Edit, Group, Id, Item, Meaning, Piece, Tuple, Window,
 };
 use super::xml::{Known, Scanner, Start, Token, is_space};
-use super::{Basic, Limits, Note, PidfError, Priority, parse_moment};
-
-const XSI_NS: &str = "http://www.w3.org/2001/XMLSchema-instance";
+use super::{Limits, Note, PidfError, Priority, parse_moment};
+use values::{Capture, Value};
 
 pub(super) fn read(raw: &Bytes, limits: &Limits) -> Result<Document, PidfError> {
     // Spans are kept as `u32`.
@@ -79,26 +81,6 @@ enum Top {
 struct OpenItem {
     item: Item,
     depth: usize,
-}
-
-/// Text that is being collected for a value.
-struct Capture {
-    value: Value,
-    depth: usize,
-    note: Note,
-}
-
-enum Value {
-    Basic,
-    Contact,
-    TupleTimestamp,
-    TupleNote,
-    TopNote,
-    PieceTimestamp,
-    PieceNote,
-    DeviceId,
-    ActivityNote,
-    ActivityOther,
 }
 
 impl Reading {
@@ -270,114 +252,6 @@ impl Reading {
         });
     }
 
-    fn begin_capture(&mut self, scanner: &Scanner<'_>, start: &Start<'_>, value: Value) {
-        let is_lang = |known, local| known == Known::Xml && local == "lang";
-        let mut attributes = scanner.attributes().iter();
-        let lang =
-            attributes.find(|found| is_lang(scanner.declared(found.declared).known, found.local));
-        let lang = lang
-            .map(|lang| trim(&lang.value()))
-            .filter(|lang| !lang.is_empty());
-        self.capture = Some(Capture {
-            value,
-            depth: start.depth,
-            note: Note {
-                lang,
-                text: String::new(),
-            },
-        });
-    }
-
-    /// Notes which bindings the element needs from outside of the item, and whether its prefix is to be changed.
-    fn names(&mut self, scanner: &Scanner<'_>, start: &Start<'_>, known: Known) -> Option<Edit> {
-        let usual = Usual::of(known).filter(|usual| usual.prefix() != start.prefix);
-        let Some(item_depth) = self.item.as_ref().map(|item| item.depth) else {
-            // Groups and the root are written anew, but not as they are.
-            self.plain &= usual.is_none();
-            return None;
-        };
-        for attribute in scanner.attributes() {
-            if !attribute.prefix.is_empty() {
-                self.use_binding(scanner, attribute.prefix, item_depth);
-            }
-            // The one attribute of which everybody knows that its value is a qualified name.
-            if attribute.local == "type" && scanner.declared(attribute.declared).uri == XSI_NS {
-                let value = attribute.value();
-                let prefix = value.split_once(':').map_or("", |(prefix, _)| prefix);
-                self.use_binding(scanner, prefix, item_depth);
-            }
-        }
-        // The usual prefix can be had unless it means something else inside of the item.
-        let usual = usual.filter(|usual| {
-            let inside = scanner
-                .lookup(usual.prefix())
-                .filter(|found| found.depth >= item_depth);
-            inside.is_none_or(|found| found.known == known)
-        });
-        let Some(to) = usual else {
-            self.use_binding(scanner, start.prefix, item_depth);
-            return None;
-        };
-        let len = position(if start.prefix.is_empty() {
-            0
-        } else {
-            start.prefix.len() + 1
-        });
-        let binding = self.bind(scanner, start.prefix, item_depth);
-        let edit = Edit {
-            at: position(start.at + 1),
-            len,
-            to,
-            binding,
-        };
-        self.edits.push(edit);
-        Some(edit)
-    }
-
-    fn use_binding(&mut self, scanner: &Scanner<'_>, prefix: &str, item_depth: usize) {
-        let bound = self.bind(scanner, prefix, item_depth);
-        if let (Some(bound), Some(open)) = (bound, &mut self.item) {
-            if open.item.uses.last() != Some(&bound) {
-                open.item.uses.push(bound);
-            }
-        }
-    }
-
-    /// The binding of a prefix, if it is declared outside of the item.
-    fn bind(&mut self, scanner: &Scanner<'_>, prefix: &str, item_depth: usize) -> Option<u32> {
-        let declared = scanner.lookup(prefix)?;
-        if declared.depth >= item_depth || declared.prefix == "xml" {
-            return None;
-        }
-        Some(*self.numbers.entry(declared.number).or_insert_with(|| {
-            self.bindings.push(Binding {
-                prefix: declared.prefix.into(),
-                uri: declared.uri.as_ref().into(),
-                known: declared.known,
-            });
-            position(self.bindings.len() - 1)
-        }))
-    }
-
-    fn text(&mut self, text: &str) {
-        let depth = self.open.len();
-        if let Some(capture) = self
-            .capture
-            .as_mut()
-            .filter(|capture| capture.depth == depth)
-        {
-            if text.contains('\r') && text.len() > 1 {
-                // Line ends are one character (XML, 2.11); a lone one was given by reference.
-                capture
-                    .note
-                    .text
-                    .push_str(&text.replace("\r\n", "\n").replace('\r', "\n"));
-            } else {
-                capture.note.text.push_str(text);
-            }
-        }
-    }
-
     fn end(&mut self, tag: Option<usize>, end: usize, depth: usize) {
         if let (Some(Some(edit)), Some(tag)) = (self.open.pop(), tag) {
             self.edits.push(Edit {
@@ -388,10 +262,10 @@ impl Reading {
         if let Some(capture) = self.capture.take_if(|capture| capture.depth == depth) {
             self.captured(capture);
         }
-        if depth == 3 {
-            if let (Some((from, window)), Top::Tuple(tuple)) = (self.timed.take(), &mut self.top) {
-                tuple.timed.push((from..position(end), window));
-            }
+        if depth == 3
+            && let (Some((from, window)), Top::Tuple(tuple)) = (self.timed.take(), &mut self.top)
+        {
+            tuple.timed.push((from..position(end), window));
         }
         let Some(item) = self.item.take_if(|item| item.depth == depth) else {
             if depth == 2 {
@@ -422,40 +296,6 @@ impl Reading {
             Top::Other => Child::Other(item),
             Top::None => return,
         });
-    }
-
-    fn captured(&mut self, Capture { value, note, .. }: Capture) {
-        let meaning = self.piece.as_mut().map(|piece| &mut piece.meaning);
-        match (value, &mut self.top, meaning) {
-            (Value::Basic, Top::Tuple(tuple), _) => {
-                tuple.basic = tuple.basic.or(Basic::of(&note.text))
-            }
-            (Value::Contact, Top::Tuple(tuple), _) => tuple.contact = Some(trim(&note.text)),
-            (Value::TupleTimestamp, Top::Tuple(tuple), _) => {
-                tuple.timestamp = parse_moment(&note.text)
-            }
-            (Value::TupleNote, Top::Tuple(tuple), _) => tuple.notes.push(note),
-            (Value::TopNote, Top::Note(top), _) => *top = note,
-            (Value::PieceTimestamp, Top::Person(group) | Top::Device(group), Some(meaning)) => {
-                group.timestamp = parse_moment(&note.text);
-                if let Meaning::Timestamp(timestamp) = meaning {
-                    *timestamp = group.timestamp;
-                }
-            }
-            (Value::PieceNote, _, Some(Meaning::Note(piece))) => *piece = note,
-            (Value::DeviceId, _, Some(Meaning::DeviceId(id))) => *id = trim(&note.text),
-            (Value::ActivityNote, _, Some(Meaning::Activities { notes, .. })) => notes.push(note),
-            (Value::ActivityOther, _, Some(Meaning::Activities { names, .. })) => {
-                let text = trim(&note.text);
-                names.push(if text.is_empty() {
-                    "other".to_owned()
-                } else {
-                    text
-                });
-            }
-            // A value is captured only where it belongs.
-            _ => {}
-        }
     }
 }
 

@@ -3,6 +3,8 @@
 //! They are not ours to copy: `ROLLCALL_CONFORMANCE` names the folder that has them. Every trick in them that mattered
 //! has a case of our own in `src/pidf` and `src/presence`.
 //!
+//! Beside them, the PIDF bodies of our own recordings of phones.
+//!
 //! Outcomes: what is accepted is composed, alone and beside another, into documents that are read again and say the
 //! same; what is rejected gets a 4xx; `either` means that nothing else may happen.
 
@@ -22,22 +24,18 @@ const CASES: [(&str, usize); 2] = [("pidf", 36), ("hostile-xml", 62)];
 const NOW: Timestamp = Timestamp::from_millis(1_795_300_000_000);
 const ENTITY: &str = "pres:alice@example.com";
 
-/// The folder with the corpora. Without one, the line that says so goes past the test harness, which swallows output of
-/// tests that pass.
+/// The folder of a corpus, if the corpora are there.
 fn folder(corpus: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("ROLLCALL_CONFORMANCE").map(|root| Path::new(&root).join(corpus));
-    if folder.is_none() {
-        let cases = CASES
-            .iter()
-            .find(|(name, _)| *name == corpus)
-            .map_or(0, |(_, cases)| *cases);
-        let line =
-            format!("ROLLCALL_CONFORMANCE is not set: {cases} cases of {corpus} were left out\n");
-        std::io::stderr()
-            .write_all(line.as_bytes())
-            .expect("standard error");
-    }
-    folder
+    std::env::var_os("ROLLCALL_CONFORMANCE").map(|root| Path::new(&root).join(corpus))
+}
+
+/// Says how many cases were left out, past the test harness, which swallows what a passing test prints.
+fn leave_out(corpus: &str, cases: usize) {
+    let line =
+        format!("ROLLCALL_CONFORMANCE is not set: {cases} cases of {corpus} were left out\n");
+    std::io::stderr()
+        .write_all(line.as_bytes())
+        .expect("standard error");
 }
 
 /// The rows of a manifest: file, outcome, and whether it is well formed where that is told.
@@ -103,13 +101,15 @@ fn publish(raw: &Bytes, limits: &Limits) -> Result<Document, PidfError> {
 }
 
 fn run(corpus: &str) {
-    let Some(folder) = folder(corpus) else { return };
-    let rows = manifest(&folder);
-    let expected = CASES
+    let count = CASES
         .iter()
         .find(|(name, _)| *name == corpus)
-        .map(|(_, cases)| *cases);
-    assert_eq!(Some(rows.len()), expected, "the manifest of {corpus}");
+        .map_or(0, |(_, cases)| *cases);
+    let Some(folder) = folder(corpus) else {
+        return leave_out(corpus, count);
+    };
+    let rows = manifest(&folder);
+    assert_eq!(rows.len(), count, "the manifest of {corpus}");
     // With room for the largest, so that size alone saves nobody.
     let roomy = Limits {
         bytes: 1 << 20,
@@ -181,5 +181,63 @@ fn what_a_hostile_document_carries_rightly_reaches_watchers_unchanged() {
         let composed = presence::compose(ENTITY, &sources, NOW).expect("a composition");
         let text = String::from_utf8(composed.body.to_vec()).expect("UTF-8");
         assert!(text.contains(part), "{file}: {text}");
+    }
+}
+
+/// The PIDF body of a recording, if it has one.
+fn recorded(file: &Path) -> Option<Bytes> {
+    let message = fs::read(file).expect("a recording");
+    let text = String::from_utf8(message).expect("UTF-8");
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let is_pidf = head.contains("Content-Type: application/pidf+xml");
+    (is_pidf && !body.is_empty()).then(|| Bytes::copy_from_slice(body.as_bytes()))
+}
+
+#[test]
+fn every_recorded_pidf_body_is_read_and_handed_on() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wires");
+    let mut read = 0;
+    for entry in fs::read_dir(folder).expect("the recordings") {
+        let path = entry.expect("an entry").path();
+        let Some(body) = recorded(&path) else {
+            continue;
+        };
+        let result = publish(&body, &Limits::default());
+        assert!(result.is_ok(), "{}: {result:?}", path.display());
+        read += 1;
+    }
+    assert!(read >= 20, "only {read} bodies");
+}
+
+#[test]
+fn what_phones_mean_is_understood() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wires");
+    let (open, closed) = (Some(Basic::Open), Some(Basic::Closed));
+    for (file, basic, activities, notes) in [
+        ("pjsua-publish-modify-busy", open, "busy", "Busy"),
+        ("pjsua-publish-modify-idle", open, "", "Idle"),
+        ("pjsua-publish-modify-closed", closed, "", ""),
+        ("baresip-publish-initial", None, "", ""),
+        ("linphone-publish-initial", open, "", ""),
+        ("linphone-publish-modify-dnd", closed, "away", ""),
+        (
+            "linphone-publish-modify-meeting",
+            open,
+            "meeting",
+            "in-a-meeting",
+        ),
+        ("twinkle-publish-modify", closed, "", ""),
+        ("kamailio-notify-after-remove", closed, "", ""),
+    ] {
+        let body = recorded(&folder.join(file).with_extension("sip")).expect("a body");
+        let document = Document::parse(&body, &Limits::default()).expect("a document");
+        let summary = Summary::of(&document, NOW);
+        let texts: Vec<&str> = summary.notes.iter().map(|note| &*note.text).collect();
+        let told = (summary.basic, summary.activities.concat(), texts.concat());
+        assert_eq!(
+            told,
+            (basic, activities.to_owned(), notes.to_owned()),
+            "{file}"
+        );
     }
 }

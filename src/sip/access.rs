@@ -178,6 +178,12 @@ impl Message {
         Ok(address)
     }
 
+    /// Whether To has a tag, without a copy of it.
+    pub(super) fn has_to_tag(&self) -> bool {
+        let text = self.text(Name::To);
+        text.is_some_and(|text| Parts::of(&text).is_ok_and(|parts| parts.tag().is_some()))
+    }
+
     fn tag(&self, name: Name) -> Option<String> {
         let text = self.text(name)?;
         Parts::of(&text).ok()?.tag().map(str::to_owned)

@@ -74,6 +74,11 @@ fn push_clean(out: &mut Vec<u8>, value: impl fmt::Display) {
     let _ = write!(Clean(out), "{value}");
 }
 
+/// As [`push_clean`], without the way through the formatter.
+fn push_text(out: &mut Vec<u8>, text: &str) {
+    let _ = Clean(out).write_str(text);
+}
+
 /// What the top Via of a response is given (RFC 3261, 18.2.1; RFC 3581, 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ViaPatch {
@@ -94,11 +99,11 @@ pub fn write_request(
     body: &[u8],
 ) {
     out.reserve(method.as_str().len() + uri.len() + via.len() + head.len() + body.len() + 80);
-    push_clean(out, method);
+    push_text(out, method.as_str());
     out.push(b' ');
     push_uri(out, uri);
     out.extend_from_slice(b" SIP/2.0\r\nVia: ");
-    push_clean(out, via);
+    push_text(out, via);
     out.extend_from_slice(b"\r\nMax-Forwards: ");
     push_clean(out, max_forwards);
     out.extend_from_slice(b"\r\n");
@@ -125,10 +130,9 @@ pub fn write_response(
 ) {
     out.reserve(512 + head.len() + body.len());
     out.extend_from_slice(b"SIP/2.0 ");
-    push_clean(
-        out,
-        format_args!("{status} {}", reason.unwrap_or(status.reason())),
-    );
+    push_clean(out, status.code());
+    out.push(b' ');
+    push_text(out, reason.unwrap_or(status.reason()));
     out.extend_from_slice(b"\r\n");
     push_vias(out, request, via_patch);
     if copy_record_route {
@@ -136,11 +140,11 @@ pub fn write_response(
     }
     copy(out, request, Name::From, 1);
     copy(out, request, Name::To, 1);
-    if let Some(tag) = to_tag.filter(|_| request.has(Name::To) && request.to_tag().is_none()) {
+    if let Some(tag) = to_tag.filter(|_| request.has(Name::To) && !request.has_to_tag()) {
         // Behind the line that was just copied.
         out.truncate(out.len() - 2);
         out.extend_from_slice(b";tag=");
-        push_clean(out, tag);
+        push_text(out, tag);
         out.extend_from_slice(b"\r\n");
     }
     copy(out, request, Name::CallId, 1);
@@ -164,7 +168,8 @@ fn push_end(out: &mut Vec<u8>, head: &[u8], body: &[u8]) {
     if !head.is_empty() && !head.ends_with(b"\r\n") {
         out.extend_from_slice(b"\r\n");
     }
-    push_clean(out, format_args!("Content-Length: {}", body.len()));
+    out.extend_from_slice(b"Content-Length: ");
+    push_clean(out, body.len());
     out.extend_from_slice(b"\r\n\r\n");
     out.extend_from_slice(body);
 }
@@ -215,7 +220,10 @@ fn push_patched(out: &mut Vec<u8>, via: &str, patch: ViaPatch) {
             (Some(port), _) if name.eq_ignore_ascii_case("rport") => {
                 push_clean(out, format_args!("={port}"))
             }
-            (_, Some(value)) => push_clean(out, format_args!("={value}")),
+            (_, Some(value)) => {
+                out.push(b'=');
+                push_text(out, value);
+            }
             (_, None) => {}
         }
     }

@@ -154,13 +154,16 @@ impl Name {
                 Self::ProxyAuthorization,
                 Self::RequestDisposition,
             ],
-            _ => &[],
+            _ => return Self::Other,
         };
-        candidates
-            .iter()
-            .copied()
-            .find(|known| known.as_str().as_bytes().eq_ignore_ascii_case(name))
-            .unwrap_or(Self::Other)
+        let first = name[0].to_ascii_lowercase();
+        for known in candidates {
+            let text = known.as_str().as_bytes();
+            if text[0].to_ascii_lowercase() == first && text.eq_ignore_ascii_case(name) {
+                return *known;
+            }
+        }
+        Self::Other
     }
 
     /// Compact forms (RFC 3261, 7.3.3; the IANA registry has the later ones).

@@ -4,7 +4,7 @@ use memchr::{memchr, memchr2, memrchr};
 use smallvec::SmallVec;
 
 use super::error::Fault;
-use super::lex::{is_token, is_token_text, number, trim, trim_start};
+use super::lex::{is_token, is_token_text, number, trimmed};
 use super::{Message, Method, Name, StatusCode};
 
 /// A stretch of the message. Offsets fit 16 bits because [`Message::MAX_LEN`] does.
@@ -34,8 +34,8 @@ impl Span {
     /// Of `part` trimmed, which begins at `start`.
     #[inline]
     fn trimmed(start: usize, part: &[u8]) -> Self {
-        let inner = trim(part);
-        Self::at(start + part.len() - trim_start(part).len(), inner)
+        let (from, to) = trimmed(part);
+        Self::at(start + from, &part[from..to])
     }
 }
 

@@ -4,10 +4,27 @@ use std::borrow::Cow;
 
 use memchr::{memchr2, memchr2_iter};
 
+/// Bytes that may stand in a token. A table, since every byte of every header name is looked up in it.
+const TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let others = b"-.!%*_+`'~";
+        let mut at = 0;
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        while at < others.len() {
+            table[byte] = table[byte] || others[at] as usize == byte;
+            at += 1;
+        }
+        byte += 1;
+    }
+    table
+};
+
 /// Whether `byte` may stand in a token: a method, a header name.
+#[inline]
 pub(super) const fn is_token(byte: u8) -> bool {
-    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9'
-        | b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
+    TOKEN[byte as usize]
 }
 
 /// Whether `text` is a token.
@@ -20,33 +37,32 @@ const fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
-/// Without white space in front.
+/// Where `bytes` begin and end without the white space around them; both at the end if there is nothing else.
 #[inline]
-pub(super) fn trim_start(mut bytes: &[u8]) -> &[u8] {
-    while let [first, rest @ ..] = bytes
-        && is_space(*first)
-    {
-        bytes = rest;
+pub(super) fn trimmed(bytes: &[u8]) -> (usize, usize) {
+    let mut start = 0;
+    let mut end = bytes.len();
+    while start < end && is_space(bytes[start]) {
+        start += 1;
     }
-    bytes
+    while end > start && is_space(bytes[end - 1]) {
+        end -= 1;
+    }
+    (start, end)
 }
 
 /// Without white space at both ends.
 #[inline]
 pub(super) fn trim(bytes: &[u8]) -> &[u8] {
-    let mut bytes = trim_start(bytes);
-    while let [rest @ .., last] = bytes
-        && is_space(*last)
-    {
-        bytes = rest;
-    }
-    bytes
+    let (start, end) = trimmed(bytes);
+    &bytes[start..end]
 }
 
 /// Trimmed as SIP trims: other white space of Unicode is text.
 #[inline]
 pub(super) fn trim_text(text: &str) -> &str {
-    text.trim_matches([' ', '\t', '\r', '\n'])
+    let (start, end) = trimmed(text.as_bytes());
+    &text[start..end]
 }
 
 /// The index after the quoted string that begins at `start`; None if it does not end. A backslash takes the next byte
@@ -66,17 +82,15 @@ pub(super) fn quoted_end(bytes: &[u8], start: usize) -> Option<usize> {
 /// Where `wanted` stands first outside quoted strings, or the length. A quoted string that does not end reaches to the end.
 pub(super) fn find_unquoted(bytes: &[u8], wanted: u8) -> usize {
     let mut at = 0;
-    while let Some(found) = memchr2(wanted, b'"', &bytes[at..]) {
-        at += found;
-        if bytes[at] == wanted {
-            return at;
-        }
-        match quoted_end(bytes, at) {
-            Some(end) => at = end,
-            None => return bytes.len(),
-        }
+    // Byte by byte: what is looked for is a few bytes away.
+    while at < bytes.len() && bytes[at] != wanted {
+        at = if bytes[at] == b'"' {
+            quoted_end(bytes, at).unwrap_or(bytes.len())
+        } else {
+            at + 1
+        };
     }
-    bytes.len()
+    at
 }
 
 /// Whether every quoted string ends.

@@ -51,6 +51,19 @@ impl<'a> Iterator for Pairs<'a> {
     }
 }
 
+/// Whether parameters, without the white space around them, are already as they are printed: nearly always.
+fn is_normal(text: &[u8]) -> bool {
+    let mut before = b'=';
+    for &byte in text {
+        let empty_name = before == b';' && matches!(byte, b';' | b'=');
+        if empty_name || matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b'"') {
+            return false;
+        }
+        before = byte;
+    }
+    before != b';'
+}
+
 impl Params {
     /// No parameters.
     pub const fn new() -> Self {
@@ -64,6 +77,11 @@ impl Params {
         let text = trim_text(text);
         if !(text.is_empty() || text.starts_with(';')) || !is_balanced(text) {
             return None;
+        }
+        if is_normal(text.as_bytes()) {
+            return Some(Self {
+                text: text.to_owned(),
+            });
         }
         let mut params = Self {
             text: String::with_capacity(text.len()),

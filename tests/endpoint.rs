@@ -16,7 +16,10 @@ use rollcall::transport::Network;
 const PRESENCE: ModuleId = ModuleId(1);
 
 fn table() -> ModuleTable {
-    let routes = [Route::package(Method::Publish, "presence"), Route::package(Method::Subscribe, "presence")];
+    let routes = [
+        Route::package(Method::Publish, "presence"),
+        Route::package(Method::Subscribe, "presence"),
+    ];
     ModuleTable::builder()
         .module(PRESENCE, "presence", &routes, Sharding::One)
         .accepts(&["application/pidf+xml"])
@@ -57,9 +60,18 @@ fn options_is_answered_over_udp_and_tcp_with_what_the_modules_can() {
         for mut peer in [udp(&kit).await, tcp(&kit).await] {
             peer.send(options(&peer)).await;
             let response = peer.expect_status(200).await;
-            assert_eq!(response.text(Name::Allow).as_deref(), Some("OPTIONS, PUBLISH, SUBSCRIBE"));
-            assert_eq!(response.text(Name::AllowEvents).as_deref(), Some("presence"));
-            assert_eq!(response.text(Name::Accept).as_deref(), Some("application/pidf+xml"));
+            assert_eq!(
+                response.text(Name::Allow).as_deref(),
+                Some("OPTIONS, PUBLISH, SUBSCRIBE")
+            );
+            assert_eq!(
+                response.text(Name::AllowEvents).as_deref(),
+                Some("presence")
+            );
+            assert_eq!(
+                response.text(Name::Accept).as_deref(),
+                Some("application/pidf+xml")
+            );
             assert!(response.to_tag().is_some());
         }
     });
@@ -73,7 +85,8 @@ fn ipv6_is_served_like_ipv4() {
             assert!(peer.local().is_ipv6());
             let ask = options(&peer);
             assert_eq!(answer_to(&mut peer, ask).await, 200);
-            peer.send(peer.request("PUBLISH", "sip:a@rollcall", "Event: presence\n", "")).await;
+            peer.send(peer.request("PUBLISH", "sip:a@rollcall", "Event: presence\n", ""))
+                .await;
             let incoming = kit.module(PRESENCE).request().await;
             assert_eq!(incoming.flow.remote, peer.local());
             kit.module(PRESENCE).answer(&incoming, StatusCode::OK);
@@ -90,7 +103,8 @@ fn a_socket_on_the_unspecified_address_tells_the_address_that_the_peer_took() {
         let mut over_udp = SipPeer::udp(&Network::Real, at(0), at(kit.udp().port())).await;
         let mut over_tcp = SipPeer::tcp(&Network::Real, at(kit.tcp().port())).await;
         for peer in [&mut over_udp, &mut over_tcp] {
-            peer.send(peer.request("PUBLISH", "sip:a@rollcall", "Event: presence\n", "")).await;
+            peer.send(peer.request("PUBLISH", "sip:a@rollcall", "Event: presence\n", ""))
+                .await;
             let incoming = kit.module(PRESENCE).request().await;
             assert_eq!(incoming.flow.local, peer.remote());
         }
@@ -102,13 +116,21 @@ fn what_nobody_has_claimed_is_refused_by_method_or_by_package() {
     in_real_time(async {
         let kit = started().await;
         let mut peer = udp(&kit).await;
-        peer.send(peer.request("MESSAGE", "sip:a@rollcall", "", "")).await;
+        peer.send(peer.request("MESSAGE", "sip:a@rollcall", "", ""))
+            .await;
         let response = peer.expect_status(405).await;
-        assert_eq!(response.text(Name::Allow).as_deref(), Some("OPTIONS, PUBLISH, SUBSCRIBE"));
+        assert_eq!(
+            response.text(Name::Allow).as_deref(),
+            Some("OPTIONS, PUBLISH, SUBSCRIBE")
+        );
 
-        peer.send(peer.request("SUBSCRIBE", "sip:a@rollcall", "Event: dialog\n", "")).await;
+        peer.send(peer.request("SUBSCRIBE", "sip:a@rollcall", "Event: dialog\n", ""))
+            .await;
         let response = peer.expect_status(489).await;
-        assert_eq!(response.text(Name::AllowEvents).as_deref(), Some("presence"));
+        assert_eq!(
+            response.text(Name::AllowEvents).as_deref(),
+            Some("presence")
+        );
 
         let unknown = peer.request("DANCE", "sip:a@rollcall", "", "");
         assert_eq!(answer_to(&mut peer, unknown).await, 501);
@@ -125,20 +147,34 @@ fn faults_of_a_request_get_the_status_that_names_them() {
             (505, changed("SIP/2.0\r\nVia", "SIP/7.0\r\nVia")),
             // For OPTIONS the last hop is the one that is asked (RFC 3261, 11).
             (200, changed("Max-Forwards: 70", "Max-Forwards: 0")),
-            (483, changed("Max-Forwards: 70", "Max-Forwards: 0").replace("OPTIONS", "PUBLISH")),
+            (
+                483,
+                changed("Max-Forwards: 70", "Max-Forwards: 0").replace("OPTIONS", "PUBLISH"),
+            ),
             (400, changed("From: <sip:", "From: <<<sip:")),
             (400, changed(" OPTIONS\r\n", " PUBLISH\r\n")),
             (400, changed("Call-ID: ", "X-Call-ID: ")),
             (400, changed("Content-Length: 0", "Content-Length: 10")),
-            (416, changed("OPTIONS sip:rollcall", "OPTIONS soap:rollcall")),
-            (420, changed("Content-Length", "Require: magic\r\nContent-Length")),
+            (
+                416,
+                changed("OPTIONS sip:rollcall", "OPTIONS soap:rollcall"),
+            ),
+            (
+                420,
+                changed("Content-Length", "Require: magic\r\nContent-Length"),
+            ),
             (481, changed("OPTIONS", "CANCEL")),
         ];
         for (status, request) in faulty {
             peer.send(&request).await;
             let response = peer.expect().await;
             let got = response.status().map(|s| s.code());
-            assert_eq!(got, Some(status), "to\n{request}\n{}", String::from_utf8_lossy(&response.raw()));
+            assert_eq!(
+                got,
+                Some(status),
+                "to\n{request}\n{}",
+                String::from_utf8_lossy(&response.raw())
+            );
             if status == 420 {
                 assert_eq!(response.text(Name::Unsupported).as_deref(), Some("magic"));
             }
@@ -151,7 +187,14 @@ fn what_is_not_sip_is_dropped_and_nothing_else_suffers() {
     in_real_time(async {
         let kit = started().await;
         let mut peer = udp(&kit).await;
-        for rubbish in ["", "\0\0\0\0", "hello", "\r\n\r\n", "SIP/2.0 200 OK\r\n\r\n", "ACK sip:x SIP/2.0\r\n\r\n"] {
+        for rubbish in [
+            "",
+            "\0\0\0\0",
+            "hello",
+            "\r\n\r\n",
+            "SIP/2.0 200 OK\r\n\r\n",
+            "ACK sip:x SIP/2.0\r\n\r\n",
+        ] {
             peer.send(rubbish).await;
         }
         let ask = options(&peer);
@@ -165,11 +208,15 @@ fn the_answer_goes_to_where_the_request_came_from_and_says_so() {
         let kit = started().await;
         let mut peer = udp(&kit).await;
         // As if behind a translator: neither host nor port of the Via are the peer's own.
-        let hidden = options(&peer).replace(&format!("UDP {}", peer.local()), "UDP 192.168.9.9:5060");
+        let hidden =
+            options(&peer).replace(&format!("UDP {}", peer.local()), "UDP 192.168.9.9:5060");
         peer.send(hidden).await;
         let via = peer.expect_status(200).await.via().expect("a Via");
         assert_eq!(via.params.get("received"), Some("127.0.0.1"));
-        assert_eq!(via.params.get("rport"), Some(peer.local().port().to_string().as_str()));
+        assert_eq!(
+            via.params.get("rport"),
+            Some(peer.local().port().to_string().as_str())
+        );
     });
 }
 
@@ -189,8 +236,12 @@ fn a_retransmission_gets_the_same_bytes_and_the_module_sees_one_request() {
         assert_eq!(first.raw(), second.raw());
 
         // The next thing the module sees is the next request.
-        peer.send(peer.request("PUBLISH", "sip:b@rollcall", "Event: presence\n", "")).await;
-        assert_eq!(kit.module(PRESENCE).request().await.message.uri_text(), "sip:b@rollcall");
+        peer.send(peer.request("PUBLISH", "sip:b@rollcall", "Event: presence\n", ""))
+            .await;
+        assert_eq!(
+            kit.module(PRESENCE).request().await.message.uri_text(),
+            "sip:b@rollcall"
+        );
     });
 }
 
@@ -214,9 +265,11 @@ fn a_response_goes_over_the_connection_of_its_request() {
     in_real_time(async {
         let mut kit = started().await;
         let (mut one, mut two) = (tcp(&kit).await, tcp(&kit).await);
-        one.send(one.request("PUBLISH", "sip:one@rollcall", "Event: presence\n", "")).await;
+        one.send(one.request("PUBLISH", "sip:one@rollcall", "Event: presence\n", ""))
+            .await;
         let first = kit.module(PRESENCE).request().await;
-        two.send(two.request("PUBLISH", "sip:two@rollcall", "Event: presence\n", "")).await;
+        two.send(two.request("PUBLISH", "sip:two@rollcall", "Event: presence\n", ""))
+            .await;
         let second = kit.module(PRESENCE).request().await;
         assert_ne!(first.flow.connection, second.flow.connection);
         kit.module(PRESENCE).answer(&second, StatusCode::ACCEPTED);
@@ -243,7 +296,12 @@ fn half_a_message_is_waited_for_and_two_in_one_segment_are_two() {
     in_real_time(async {
         let mut kit = started().await;
         let mut peer = tcp(&kit).await;
-        let publish = peer.request("PUBLISH", "sip:a@rollcall", "Event: presence\n", "<presence/>");
+        let publish = peer.request(
+            "PUBLISH",
+            "sip:a@rollcall",
+            "Event: presence\n",
+            "<presence/>",
+        );
         // Cut in the request line, in a header, between CR and LF of the empty line, in the body.
         let empty = publish.find("\r\n\r\n").expect("an empty line");
         let mut rest = publish.as_str();
@@ -271,7 +329,12 @@ fn a_stream_that_lost_its_framing_is_answered_400_then_closed_and_others_go_on()
     in_real_time(async {
         let kit = started().await;
         let mut bystander = tcp(&kit).await;
-        for broken in ["Content-Length: many", "X-No-Length: 0", "Content-Length: -5", "Content-Length: 3\r\nl: 4"] {
+        for broken in [
+            "Content-Length: many",
+            "X-No-Length: 0",
+            "Content-Length: -5",
+            "Content-Length: 3\r\nl: 4",
+        ] {
             let mut peer = tcp(&kit).await;
             let request = options(&peer).replace("Content-Length: 0", broken);
             peer.send(request).await;
@@ -314,7 +377,8 @@ fn the_largest_datagram_is_taken() {
         let mut kit = started().await;
         let mut peer = udp(&kit).await;
         let body = "x".repeat(60_000);
-        peer.send(peer.request("PUBLISH", "sip:a@rollcall", "Event: presence\n", &body)).await;
+        peer.send(peer.request("PUBLISH", "sip:a@rollcall", "Event: presence\n", &body))
+            .await;
         let incoming = kit.module(PRESENCE).request().await;
         assert_eq!(incoming.message.body().len(), 60_000);
     });
@@ -342,29 +406,48 @@ fn compact_and_folded_headers_are_understood() {
         assert_eq!(incoming.message.call_id().ok(), Some("compact"));
         kit.module(PRESENCE).answer(&incoming, StatusCode::OK);
         let response = peer.expect_status(200).await;
-        assert_eq!(response.via().expect("a Via").branch(), Some("z9hG4bKcompact"));
+        assert_eq!(
+            response.via().expect("a Via").branch(),
+            Some("z9hG4bKcompact")
+        );
     });
 }
 
 #[test]
 fn over_its_limit_of_open_requests_the_endpoint_answers_503_with_retry_after() {
     in_real_time(async {
-        let settings = Settings { max_in_flight: 2, ..Settings::default() };
-        let mut kit = EndpointKit::start_with(Network::Real, table(), settings, Ipv4Addr::LOCALHOST.into()).await;
+        let settings = Settings {
+            max_in_flight: 2,
+            ..Settings::default()
+        };
+        let mut kit =
+            EndpointKit::start_with(Network::Real, table(), settings, Ipv4Addr::LOCALHOST.into())
+                .await;
         let mut peer = udp(&kit).await;
         let mut open = Vec::new();
         for n in 0..2 {
-            peer.send(peer.request("PUBLISH", &format!("sip:{n}@rollcall"), "Event: presence\n", "")).await;
+            peer.send(peer.request(
+                "PUBLISH",
+                &format!("sip:{n}@rollcall"),
+                "Event: presence\n",
+                "",
+            ))
+            .await;
             open.push(kit.module(PRESENCE).request().await);
         }
-        peer.send(peer.request("PUBLISH", "sip:2@rollcall", "Event: presence\n", "")).await;
+        peer.send(peer.request("PUBLISH", "sip:2@rollcall", "Event: presence\n", ""))
+            .await;
         let refused = peer.expect_status(503).await;
         assert!(refused.has(Name::RetryAfter));
 
         kit.module(PRESENCE).answer(&open[0], StatusCode::OK);
         peer.expect_status(200).await;
-        peer.send(peer.request("PUBLISH", "sip:3@rollcall", "Event: presence\n", "")).await;
-        assert_eq!(kit.module(PRESENCE).request().await.message.uri_text(), "sip:3@rollcall");
+        peer.send(peer.request("PUBLISH", "sip:3@rollcall", "Event: presence\n", ""))
+            .await;
+        assert_eq!(
+            kit.module(PRESENCE).request().await.message.uri_text(),
+            "sip:3@rollcall"
+        );
     });
 }
 
@@ -376,16 +459,36 @@ fn a_port_in_use_is_an_error_for_udp_and_tcp_shared_or_not() {
         let taken = EndpointKit::start_with(
             Network::Real,
             table(),
-            Settings { shards: 2, ..Settings::default() },
+            Settings {
+                shards: 2,
+                ..Settings::default()
+            },
             Ipv4Addr::LOCALHOST.into(),
         )
         .await;
         for shards in [1, 2] {
-            let settings = Settings { shards, ..Settings::default() };
-            let kit = EndpointKit::start_with(Network::Real, table(), settings, Ipv4Addr::LOCALHOST.into()).await;
-            for (transport, addr) in [(Transport::Udp, taken.udp()), (Transport::Tcp, taken.tcp())] {
-                let listen = Listen { transport, addr, advertise: None };
-                assert!(kit.endpoint.send(listen).await.expect("an answer").is_err(), "{transport} {shards}");
+            let settings = Settings {
+                shards,
+                ..Settings::default()
+            };
+            let kit = EndpointKit::start_with(
+                Network::Real,
+                table(),
+                settings,
+                Ipv4Addr::LOCALHOST.into(),
+            )
+            .await;
+            for (transport, addr) in [(Transport::Udp, taken.udp()), (Transport::Tcp, taken.tcp())]
+            {
+                let listen = Listen {
+                    transport,
+                    addr,
+                    advertise: None,
+                };
+                assert!(
+                    kit.endpoint.send(listen).await.expect("an answer").is_err(),
+                    "{transport} {shards}"
+                );
             }
         }
     });

@@ -37,7 +37,8 @@ const QUEUE: usize = 1 << 20;
 /// Bytes written to a stream at once.
 const STRETCH: usize = 64 * 1024;
 
-/// How long the rest of a message may take to come: 64*T1, after which its sender has given it up (RFC 3261, 17.1.2.2).
+/// How long the rest of a message may take to come, once or twice: 64*T1, after which its sender has given it up
+/// (RFC 3261, 17.1.2.2).
 const UNFINISHED: Duration = Duration::from_secs(32);
 
 /// How long one direction is kept open after the other has ended: for answers that are still owed, and for the peer to
@@ -255,14 +256,19 @@ async fn serve(
 /// Reads until the peer ends. False if the connection is of no more use for writing either.
 async fn read(reader: impl AsyncRead + Unpin, id: ConnectionId, endpoint: &Addr<Endpoint>) -> bool {
     let mut framed = FramedRead::new(reader, SipCodec::new());
+    let mut unfinished = false;
     loop {
-        let next = match framed.read_buffer().is_empty() {
-            true => framed.next().await,
-            false => match timeout(UNFINISHED, framed.next()).await {
-                Ok(next) => next,
-                Err(_) => return false,
-            },
+        let next = match timeout(UNFINISHED, framed.next()).await {
+            Ok(next) => next,
+            Err(_) if framed.read_buffer().is_empty() => continue,
+            // Begun in the stretch before this one: its sender has had its time.
+            Err(_) if unfinished => return false,
+            Err(_) => {
+                unfinished = true;
+                continue;
+            }
         };
+        unfinished = false;
         let mut frames = Vec::new();
         let mut end = None;
         let mut broken = false;
@@ -420,10 +426,15 @@ impl Endpoint {
             return;
         }
         self.ask(|core, now, out| core.connection_closed(now, connection, out));
-        // What the modules were told before this goes first.
-        self.flush();
-        for recipient in self.modules.values().flatten() {
-            recipient.do_send(ToModule(vec![ModuleInput::ConnectionClosed(connection)]));
+        self.closed.push(connection);
+    }
+
+    /// Tells all modules which connections are gone, after the ends of the requests that were sent over them.
+    pub(super) fn tell_closed(&mut self) {
+        for connection in self.closed.drain(..) {
+            for recipient in self.modules.values().flatten() {
+                recipient.do_send(ToModule(vec![ModuleInput::ConnectionClosed(connection)]));
+            }
         }
     }
 }

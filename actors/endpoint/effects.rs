@@ -157,6 +157,7 @@ impl Endpoint {
             }
         }
         self.to_modules = batches;
+        self.tell_closed();
         while let Some((shard, items)) = self.to_shards.pop_first() {
             if let Some(peer) = self.peers.get(usize::from(shard)) {
                 peer.do_send(HandOver(items));

@@ -3,9 +3,7 @@
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use rollcall_core::endpoint::{
-    Counters, Effect, Endpoint as Core, ModuleId, ModuleTable, Settings,
-};
+use rollcall_core::endpoint::{Effect, Endpoint as Core, ModuleTable, Settings};
 use rollcall_core::entropy::Entropy;
 use rollcall_core::exchange::Transport;
 use rollcall_core::time::Timestamp;
@@ -62,15 +60,8 @@ impl Guarded {
         self.core.set_locals(locals);
     }
 
-    pub fn next_wake(&self) -> Option<Timestamp> {
-        self.core.next_wake()
-    }
-
-    pub fn route_manager(&self, kind: &str) -> Option<ModuleId> {
-        self.core.route_manager(kind)
-    }
-
-    pub fn counters(&self) -> &Counters {
-        self.core.counters()
+    /// To look at only: nothing that could panic.
+    pub fn get(&self) -> &Core {
+        &self.core
     }
 }

@@ -111,6 +111,12 @@ async fn accept(listener: Listener, bound: SocketAddr, endpoint: Addr<Endpoint>)
             }
             // The host of a memory network has crashed.
             Err(error) if error.kind() == io::ErrorKind::NotConnected => return,
+            // The peer has changed its mind: that is no trouble of ours.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+                ) => {}
             Err(error) => {
                 tracing::warn!(%error, %bound, "a connection could not be accepted");
                 tokio::time::sleep(PAUSE).await;

@@ -19,7 +19,7 @@ use actix::prelude::*;
 use bytes::Bytes;
 use rollcall_core::endpoint::{Effect, Endpoint as Core, ModuleId, ModuleTable, Origin, Settings};
 use rollcall_core::entropy::Entropy;
-use rollcall_core::exchange::{Flow, Shard, Transport};
+use rollcall_core::exchange::{ConnectionId, Flow, Shard, Transport};
 use rollcall_core::manager;
 use rollcall_core::time::Timestamp;
 
@@ -161,6 +161,8 @@ pub struct Endpoint {
     effects: Vec<Effect>,
     /// What goes to each module instance when the message at hand is done.
     to_modules: Vec<(Origin, Vec<ModuleInput>)>,
+    /// Connections whose end the modules learn then.
+    closed: Vec<ConnectionId>,
     /// What goes to each other shard then.
     to_shards: BTreeMap<Shard, Vec<Handed>>,
     /// When the actor wakes the core, and the timer that does.
@@ -194,6 +196,7 @@ impl Endpoint {
             counters: Counters::default(),
             effects: Vec::new(),
             to_modules: Vec::new(),
+            closed: Vec::new(),
             to_shards: BTreeMap::new(),
             alarm: None,
         }
@@ -216,7 +219,7 @@ impl Endpoint {
 
     /// One timer for the whole shard. It is only moved when it would fire too late; firing early costs nothing.
     fn arm(&mut self, ctx: &mut Context<Self>) {
-        let Some(next) = self.core.next_wake() else {
+        let Some(next) = self.core.get().next_wake() else {
             return;
         };
         if let Some((armed, handle)) = self.alarm {
@@ -310,6 +313,7 @@ impl Handler<ManagerIncoming> for Endpoint {
         // Manager messages belong to no presentity's shard yet: a module's first instance takes them.
         let claimant = self
             .core
+            .get()
             .route_manager(kind)
             .and_then(|id| self.modules.get(&id))
             .and_then(|r| r.first());
@@ -346,12 +350,15 @@ impl Handler<TakeSnapshot> for Endpoint {
             .listening()
             .map(|(t, addr)| format!("{t}:{addr}"))
             .collect();
+        let (server, client) = self.core.get().transactions();
         MessageResult(serde_json::json!({
             "actor": "endpoint",
             "shard": self.shard,
             "listening": listening,
             "connections": self.connections.len(),
-            "counters": { "core": self.core.counters(), "transport": self.counters },
+            "in_flight": self.core.get().in_flight(),
+            "transactions": { "server": server, "client": client },
+            "counters": { "core": self.core.get().counters(), "transport": self.counters },
         }))
     }
 }

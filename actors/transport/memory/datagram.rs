@@ -1,4 +1,4 @@
-//! Datagram sockets and listeners of the memory network: handles of rows in its state.
+//! Datagrams of the memory network: what happens to them, and the handles of sockets.
 
 use std::future::poll_fn;
 use std::io;
@@ -7,9 +7,12 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::Shared;
-use super::stream::{MemoryStream, Side};
+use super::hosts::chosen;
+use super::link::{Carrier, Fate};
+use super::state::{Event, HostId, SOCKET_QUEUE, State};
 
 pub(in crate::transport) struct MemoryDatagram {
     pub(super) shared: Arc<Shared>,
@@ -63,45 +66,94 @@ impl Drop for MemoryDatagram {
     }
 }
 
-pub(in crate::transport) struct MemoryListener {
-    pub(super) shared: Arc<Shared>,
-    pub(super) key: usize,
-    pub(super) addr: SocketAddr,
-}
-
-impl MemoryListener {
-    pub async fn accept(&self) -> io::Result<(MemoryStream, SocketAddr)> {
-        let id = poll_fn(|cx| {
-            let mut state = self.shared.lock();
-            let listening = &mut state.listeners[self.key];
-            if listening.dead {
-                return Poll::Ready(Err(io::Error::from(io::ErrorKind::NotConnected)));
-            }
-            if let Some(id) = listening.queue.pop_front() {
-                return Poll::Ready(Ok(id));
-            }
-            listening.waker = Some(cx.waker().clone());
-            Poll::Pending
-        })
-        .await?;
-        let stream = MemoryStream::of(&self.shared, id, Side::Server)?;
-        let peer = stream.peer();
-        Ok((stream, peer))
-    }
-
-    pub fn local_addr(&self) -> SocketAddr {
-        self.addr
-    }
-}
-
-impl Drop for MemoryListener {
-    fn drop(&mut self) {
-        let mut tell = false;
-        let mut state = self.shared.lock();
-        for id in state.unlisten(self.key) {
-            tell |= state.leave(id, Side::Server);
+impl State {
+    /// Sends a datagram. True if the pump must be told.
+    pub fn send(&mut self, key: usize, bytes: &Bytes, to: SocketAddr) -> io::Result<bool> {
+        let socket = &self.sockets[key];
+        if socket.dead {
+            return Err(io::ErrorKind::NotConnected.into());
         }
-        drop(state);
-        self.shared.tell(tell);
+        if bytes.len() > 65_507 {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "message too long for a datagram",
+            ));
+        }
+        let (from_host, from) = (socket.host, socket.addr);
+        self.statistics.sent += 1;
+        let Some(to_host) = self.host_at(from_host, to.ip()) else {
+            self.statistics.unreachable += 1;
+            self.observe(from, to, Carrier::Datagram, Fate::Unreachable, bytes);
+            return Ok(false);
+        };
+        let link = self.link(from_host, to_host);
+        if self.entropy.chance(link.loss) {
+            self.statistics.lost += 1;
+            self.observe(from, to, Carrier::Datagram, Fate::Lost, bytes);
+            return Ok(false);
+        }
+        let copies = if self.entropy.chance(link.duplicate) {
+            2
+        } else {
+            1
+        };
+        self.statistics.duplicated += copies - 1;
+        let number = self.statistics.sent;
+        let now = Instant::now();
+        let mut tell = false;
+        for _ in 0..copies {
+            let at = now + self.latency(link);
+            let event = Event::Datagram {
+                from_host,
+                from,
+                to_host,
+                to,
+                number,
+                bytes: bytes.clone(),
+            };
+            tell |= self.schedule(at, event);
+        }
+        Ok(tell)
+    }
+
+    /// A datagram is there.
+    pub fn arrive(
+        &mut self,
+        (from_host, from): (HostId, SocketAddr),
+        (to_host, to): (HostId, SocketAddr),
+        number: u64,
+        bytes: Bytes,
+    ) {
+        let fate = if self.is_blocked(from_host, to_host) {
+            self.statistics.partitioned += 1;
+            Fate::Partitioned
+        } else {
+            let receiver = self
+                .bound
+                .get(&(to_host, to))
+                .and_then(|there| chosen(there, from));
+            match receiver.map(|key| &mut self.sockets[key]) {
+                None => {
+                    self.statistics.unreachable += 1;
+                    Fate::Unreachable
+                }
+                Some(socket) if socket.queue.len() >= SOCKET_QUEUE => {
+                    self.statistics.overflowed += 1;
+                    Fate::Overflowed
+                }
+                Some(socket) => {
+                    socket.queue.push_back((bytes.clone(), from));
+                    if let Some(waker) = socket.waker.take() {
+                        waker.wake();
+                    }
+                    self.statistics.delivered += 1;
+                    let latest = self.latest.entry((from_host, to_host)).or_default();
+                    self.statistics.reordered += u64::from(number < *latest);
+                    *latest = number.max(*latest);
+                    Fate::Delivered
+                }
+            }
+        };
+        self.observe(from, to, Carrier::Datagram, fate, &bytes);
     }
 }

@@ -18,6 +18,8 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 mod datagram;
+mod handles;
+mod hosts;
 mod link;
 mod pump;
 mod state;
@@ -27,9 +29,10 @@ mod tests;
 
 pub use link::{Carrier, Delivery, Fate, Link, Statistics};
 
-pub(super) use datagram::{MemoryDatagram, MemoryListener};
+pub(super) use datagram::MemoryDatagram;
+pub(super) use handles::{MemoryListener, MemoryStream};
 use state::{Connecting, Event, HostId, State};
-pub(super) use stream::MemoryStream;
+
 use stream::{PATIENCE, Side};
 
 /// State of a network and the way to its pump.

@@ -2,15 +2,14 @@
 //! (but the observer's).
 
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
-use std::hash::BuildHasher;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::task::Waker;
 use std::time::Duration;
 
 use bytes::Bytes;
 use rollcall_core::entropy::Entropy;
-use rustc_hash::{FxBuildHasher, FxHashMap};
+use rustc_hash::FxHashMap;
 use slab::Slab;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -22,10 +21,10 @@ use super::stream::{Connection, Segment, Side};
 pub(super) type HostId = u32;
 
 /// First port given for port 0 (IANA's dynamic range).
-const FIRST_FREE_PORT: u16 = 49_152;
+pub(super) const FIRST_FREE_PORT: u16 = 49_152;
 
 /// Datagrams that wait in a socket; more are dropped, as the kernel does.
-const SOCKET_QUEUE: usize = 16_384;
+pub(super) const SOCKET_QUEUE: usize = 16_384;
 
 pub(super) type Observer = Box<dyn FnMut(&Delivery<'_>) + Send>;
 
@@ -35,13 +34,13 @@ pub(super) struct Host {
     /// Counted up by each crash: handles and sockets of an earlier one are dead.
     pub incarnation: u32,
     pub up: bool,
-    next_port: u16,
+    pub next_port: u16,
 }
 
 pub(super) struct Socket {
     pub host: HostId,
     pub addr: SocketAddr,
-    reuse: bool,
+    pub reuse: bool,
     pub dead: bool,
     pub queue: VecDeque<(Bytes, SocketAddr)>,
     pub waker: Option<Waker>,
@@ -50,7 +49,7 @@ pub(super) struct Socket {
 pub(super) struct Listening {
     pub host: HostId,
     pub addr: SocketAddr,
-    reuse: bool,
+    pub reuse: bool,
     pub dead: bool,
     /// Connections to be accepted.
     pub queue: VecDeque<u64>,
@@ -136,9 +135,9 @@ pub(super) struct State {
     pub entropy: Entropy,
     pub born: Instant,
     pub hosts: Vec<Host>,
-    by_name: BTreeMap<String, HostId>,
-    aliases: BTreeMap<String, Vec<IpAddr>>,
-    by_address: FxHashMap<IpAddr, HostId>,
+    pub by_name: BTreeMap<String, HostId>,
+    pub aliases: BTreeMap<String, Vec<IpAddr>>,
+    pub by_address: FxHashMap<IpAddr, HostId>,
     pub default_link: Link,
     pub links: FxHashMap<(HostId, HostId), Link>,
     /// Pairs that can't reach each other, both directions listed.
@@ -146,15 +145,15 @@ pub(super) struct State {
     pub queue: BinaryHeap<Scheduled>,
     seq: u64,
     pub sockets: Slab<Socket>,
-    bound: FxHashMap<(HostId, SocketAddr), Vec<usize>>,
+    pub bound: FxHashMap<(HostId, SocketAddr), Vec<usize>>,
     pub listeners: Slab<Listening>,
-    listening: FxHashMap<(HostId, SocketAddr), Vec<usize>>,
+    pub listening: FxHashMap<(HostId, SocketAddr), Vec<usize>>,
     /// Ordered: crashes and healings walk over them.
     pub connections: BTreeMap<u64, Connection>,
     pub connecting: BTreeMap<u64, Connecting>,
-    next_connection: u64,
+    pub next_connection: u64,
     /// The latest datagram delivered for each pair of hosts, for the count of reordered ones.
-    latest: FxHashMap<(HostId, HostId), u64>,
+    pub latest: FxHashMap<(HostId, HostId), u64>,
     pub statistics: Statistics,
     pub observer: Option<Observer>,
     /// When the pump will look next; `None` while it waits to be told.
@@ -190,178 +189,6 @@ impl State {
             pumping: false,
         }
     }
-
-    // ---- hosts and names ----
-
-    pub fn add_host(&mut self, name: &str, addresses: &[IpAddr]) -> HostId {
-        if let Some(&known) = self.by_name.get(name) {
-            return known;
-        }
-        let id = u32::try_from(self.hosts.len()).unwrap_or(u32::MAX);
-        for &address in addresses {
-            self.by_address.entry(address).or_insert(id);
-        }
-        self.by_name.insert(name.to_owned(), id);
-        self.hosts.push(Host {
-            name: name.to_owned(),
-            addresses: addresses.to_vec(),
-            incarnation: 0,
-            up: true,
-            next_port: FIRST_FREE_PORT,
-        });
-        id
-    }
-
-    pub fn host(&self, name: &str) -> Option<HostId> {
-        self.by_name.get(name).copied()
-    }
-
-    pub fn alias(&mut self, name: &str, addresses: Vec<IpAddr>) {
-        self.aliases.insert(name.to_ascii_lowercase(), addresses);
-    }
-
-    pub fn addresses_of(&self, name: &str) -> Option<Vec<IpAddr>> {
-        let lower = name.to_ascii_lowercase();
-        if let Some(addresses) = self.aliases.get(&lower) {
-            return Some(addresses.clone());
-        }
-        self.hosts
-            .iter()
-            .find(|h| h.name.eq_ignore_ascii_case(name))
-            .map(|h| h.addresses.clone())
-    }
-
-    /// The host that has an address, as seen from `from`: loopback is everybody's own.
-    pub fn host_at(&self, from: HostId, ip: IpAddr) -> Option<HostId> {
-        if let Some(&host) = self.by_address.get(&ip) {
-            return Some(host);
-        }
-        ip.is_loopback().then_some(from)
-    }
-
-    /// The address of `host` that a peer at `remote` sees.
-    pub fn address_towards(&self, host: HostId, remote: IpAddr) -> io::Result<IpAddr> {
-        if remote.is_loopback() && !self.by_address.contains_key(&remote) {
-            return Ok(remote);
-        }
-        self.own_address(host, remote.is_ipv6())
-    }
-
-    fn own_address(&self, host: HostId, v6: bool) -> io::Result<IpAddr> {
-        let addresses = &self.hosts[host as usize].addresses;
-        addresses
-            .iter()
-            .copied()
-            .find(|a| a.is_ipv6() == v6)
-            .ok_or_else(|| {
-                io::Error::new(
-                    io::ErrorKind::AddrNotAvailable,
-                    "the host has no address of that family",
-                )
-            })
-    }
-
-    /// The address to bind: the host's own for the unspecified one, a free port for port 0.
-    fn own(&mut self, host: HostId, addr: SocketAddr) -> io::Result<SocketAddr> {
-        let ip = match addr.ip() {
-            IpAddr::V4(Ipv4Addr::UNSPECIFIED) => self.own_address(host, false)?,
-            IpAddr::V6(Ipv6Addr::UNSPECIFIED) => self.own_address(host, true)?,
-            ip if self.host_at(host, ip) == Some(host) => ip,
-            _ => return Err(io::ErrorKind::AddrNotAvailable.into()),
-        };
-        let port = if addr.port() == 0 {
-            self.free_port(host)
-        } else {
-            addr.port()
-        };
-        Ok(SocketAddr::new(ip, port))
-    }
-
-    pub fn free_port(&mut self, host: HostId) -> u16 {
-        let host = &mut self.hosts[host as usize];
-        let port = host.next_port;
-        host.next_port = port.checked_add(1).unwrap_or(FIRST_FREE_PORT);
-        port
-    }
-
-    // ---- sockets ----
-
-    pub fn bind(
-        &mut self,
-        host: HostId,
-        addr: SocketAddr,
-        reuse: bool,
-    ) -> io::Result<(usize, SocketAddr)> {
-        let addr = self.own(host, addr)?;
-        let there = self.bound.entry((host, addr)).or_default();
-        if there.iter().any(|&key| !(reuse && self.sockets[key].reuse)) {
-            return Err(io::ErrorKind::AddrInUse.into());
-        }
-        let socket = Socket {
-            host,
-            addr,
-            reuse,
-            dead: false,
-            queue: VecDeque::new(),
-            waker: None,
-        };
-        let key = self.sockets.insert(socket);
-        there.push(key);
-        Ok((key, addr))
-    }
-
-    pub fn unbind(&mut self, key: usize) {
-        if let Some(socket) = self.sockets.try_remove(key) {
-            forget(&mut self.bound, (socket.host, socket.addr), key);
-        }
-    }
-
-    pub fn listen(
-        &mut self,
-        host: HostId,
-        addr: SocketAddr,
-        reuse: bool,
-    ) -> io::Result<(usize, SocketAddr)> {
-        let addr = self.own(host, addr)?;
-        let there = self.listening.entry((host, addr)).or_default();
-        if there
-            .iter()
-            .any(|&key| !(reuse && self.listeners[key].reuse))
-        {
-            return Err(io::ErrorKind::AddrInUse.into());
-        }
-        let listening = Listening {
-            host,
-            addr,
-            reuse,
-            dead: false,
-            queue: VecDeque::new(),
-            waker: None,
-        };
-        let key = self.listeners.insert(listening);
-        there.push(key);
-        Ok((key, addr))
-    }
-
-    pub fn unlisten(&mut self, key: usize) -> VecDeque<u64> {
-        let Some(listening) = self.listeners.try_remove(key) else {
-            return VecDeque::new();
-        };
-        forget(&mut self.listening, (listening.host, listening.addr), key);
-        listening.queue
-    }
-
-    /// The listener that takes a stream from `from`: a peer sticks to one, as the kernel's sharing does it.
-    pub fn listener_for(&self, host: HostId, to: SocketAddr, from: SocketAddr) -> Option<usize> {
-        chosen(self.listening.get(&(host, to))?, from)
-    }
-
-    pub fn fresh_connection(&mut self) -> u64 {
-        self.next_connection += 1;
-        self.next_connection
-    }
-
-    // ---- links ----
 
     pub fn link(&self, from: HostId, to: HostId) -> Link {
         if let Some(link) = self.links.get(&(from, to)) {
@@ -406,98 +233,6 @@ impl State {
         }
     }
 
-    // ---- datagrams ----
-
-    /// Sends a datagram. True if the pump must be told.
-    pub fn send(&mut self, key: usize, bytes: &Bytes, to: SocketAddr) -> io::Result<bool> {
-        let socket = &self.sockets[key];
-        if socket.dead {
-            return Err(io::ErrorKind::NotConnected.into());
-        }
-        if bytes.len() > 65_507 {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "message too long for a datagram",
-            ));
-        }
-        let (from_host, from) = (socket.host, socket.addr);
-        self.statistics.sent += 1;
-        let Some(to_host) = self.host_at(from_host, to.ip()) else {
-            self.statistics.unreachable += 1;
-            self.observe(from, to, Carrier::Datagram, Fate::Unreachable, bytes);
-            return Ok(false);
-        };
-        let link = self.link(from_host, to_host);
-        if self.entropy.chance(link.loss) {
-            self.statistics.lost += 1;
-            self.observe(from, to, Carrier::Datagram, Fate::Lost, bytes);
-            return Ok(false);
-        }
-        let copies = if self.entropy.chance(link.duplicate) {
-            2
-        } else {
-            1
-        };
-        self.statistics.duplicated += copies - 1;
-        let number = self.statistics.sent;
-        let now = Instant::now();
-        let mut tell = false;
-        for _ in 0..copies {
-            let at = now + self.latency(link);
-            let event = Event::Datagram {
-                from_host,
-                from,
-                to_host,
-                to,
-                number,
-                bytes: bytes.clone(),
-            };
-            tell |= self.schedule(at, event);
-        }
-        Ok(tell)
-    }
-
-    /// A datagram is there.
-    pub fn arrive(
-        &mut self,
-        (from_host, from): (HostId, SocketAddr),
-        (to_host, to): (HostId, SocketAddr),
-        number: u64,
-        bytes: Bytes,
-    ) {
-        let fate = if self.is_blocked(from_host, to_host) {
-            self.statistics.partitioned += 1;
-            Fate::Partitioned
-        } else {
-            let receiver = self
-                .bound
-                .get(&(to_host, to))
-                .and_then(|there| chosen(there, from));
-            match receiver.map(|key| &mut self.sockets[key]) {
-                None => {
-                    self.statistics.unreachable += 1;
-                    Fate::Unreachable
-                }
-                Some(socket) if socket.queue.len() >= SOCKET_QUEUE => {
-                    self.statistics.overflowed += 1;
-                    Fate::Overflowed
-                }
-                Some(socket) => {
-                    socket.queue.push_back((bytes.clone(), from));
-                    if let Some(waker) = socket.waker.take() {
-                        waker.wake();
-                    }
-                    self.statistics.delivered += 1;
-                    let latest = self.latest.entry((from_host, to_host)).or_default();
-                    self.statistics.reordered += u64::from(number < *latest);
-                    *latest = number.max(*latest);
-                    Fate::Delivered
-                }
-            }
-        };
-        self.observe(from, to, Carrier::Datagram, fate, &bytes);
-    }
-
     pub fn observe(
         &mut self,
         from: SocketAddr,
@@ -516,72 +251,6 @@ impl State {
                 fate,
                 bytes,
             });
-        }
-    }
-
-    // ---- crashes ----
-
-    /// All sockets of a host die; its streams' other ends learn it after the link's delay. True if the pump must be told.
-    pub fn crash(&mut self, host: HostId) -> bool {
-        let row = &mut self.hosts[host as usize];
-        row.up = false;
-        row.incarnation += 1;
-        for (key, socket) in self
-            .sockets
-            .iter_mut()
-            .filter(|(_, s)| s.host == host && !s.dead)
-        {
-            socket.dead = true;
-            socket.queue.clear();
-            forget(&mut self.bound, (host, socket.addr), key);
-            if let Some(waker) = socket.waker.take() {
-                waker.wake();
-            }
-        }
-        let mut unaccepted = Vec::new();
-        for (key, listening) in self
-            .listeners
-            .iter_mut()
-            .filter(|(_, l)| l.host == host && !l.dead)
-        {
-            listening.dead = true;
-            unaccepted.extend(listening.queue.drain(..));
-            forget(&mut self.listening, (host, listening.addr), key);
-            if let Some(waker) = listening.waker.take() {
-                waker.wake();
-            }
-        }
-        // Those who wait for a connect are told by the sender's end being dropped.
-        self.connecting
-            .retain(|_, connecting| connecting.host != host);
-        let tell = self.crash_streams(host);
-        for connection in unaccepted {
-            self.leave(connection, Side::Server);
-        }
-        tell
-    }
-}
-
-/// One of several sockets on one address: by the peer, so that it sticks to it.
-fn chosen(there: &[usize], from: SocketAddr) -> Option<usize> {
-    let share = match there {
-        [] => return None,
-        [_] => 0,
-        // The upper bits are the well-mixed ones.
-        _ => (FxBuildHasher.hash_one(from) >> 32) as usize % there.len(),
-    };
-    there.get(share).copied()
-}
-
-fn forget(
-    table: &mut FxHashMap<(HostId, SocketAddr), Vec<usize>>,
-    at: (HostId, SocketAddr),
-    key: usize,
-) {
-    if let Some(there) = table.get_mut(&at) {
-        there.retain(|&k| k != key);
-        if there.is_empty() {
-            table.remove(&at);
         }
     }
 }

@@ -3,19 +3,15 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::ReadBuf;
 use tokio::time::Instant;
 
-use super::Shared;
 use super::link::{Carrier, Fate};
 use super::state::{Event, HostId, State};
-use crate::transport::Duplex;
 
 /// Bytes that one direction holds, on the way and unread, before the writer must wait.
 const WINDOW: usize = 256 * 1024;
@@ -35,7 +31,7 @@ pub(super) enum Side {
 }
 
 impl Side {
-    fn other(self) -> Self {
+    pub fn other(self) -> Self {
         match self {
             Self::Client => Self::Server,
             Self::Server => Self::Client,
@@ -53,7 +49,7 @@ pub(super) enum Segment {
 
 pub(super) struct End {
     host: HostId,
-    addr: SocketAddr,
+    pub addr: SocketAddr,
     /// Its handle was dropped.
     gone: bool,
     broken: Option<io::ErrorKind>,
@@ -117,7 +113,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    fn end(&mut self, side: Side) -> &mut End {
+    pub fn end(&mut self, side: Side) -> &mut End {
         match side {
             Side::Client => &mut self.client,
             Side::Server => &mut self.server,
@@ -344,7 +340,7 @@ impl State {
         tell
     }
 
-    fn read(
+    pub fn read(
         &mut self,
         id: u64,
         side: Side,
@@ -385,7 +381,7 @@ impl State {
         Poll::Pending
     }
 
-    fn poll_write(
+    pub fn poll_write(
         &mut self,
         id: u64,
         side: Side,
@@ -412,7 +408,7 @@ impl State {
         (Poll::Ready(Ok(n)), tell)
     }
 
-    fn shut(&mut self, id: u64, side: Side) -> bool {
+    pub fn shut(&mut self, id: u64, side: Side) -> bool {
         let Some(connection) = self.connections.get_mut(&id) else {
             return false;
         };
@@ -422,86 +418,5 @@ impl State {
         }
         end.shut = true;
         self.write(id, side, Segment::End)
-    }
-}
-
-/// One end of a stream.
-pub(in crate::transport) struct MemoryStream {
-    shared: Arc<Shared>,
-    id: u64,
-    side: Side,
-    local: SocketAddr,
-    peer: SocketAddr,
-}
-
-impl MemoryStream {
-    /// The handle of an end that the state has.
-    pub(super) fn of(shared: &Arc<Shared>, id: u64, side: Side) -> io::Result<Self> {
-        let mut state = shared.lock();
-        let connection = state
-            .connections
-            .get_mut(&id)
-            .ok_or(io::ErrorKind::ConnectionReset)?;
-        let (local, peer) = (connection.end(side).addr, connection.end(side.other()).addr);
-        Ok(Self {
-            shared: Arc::clone(shared),
-            id,
-            side,
-            local,
-            peer,
-        })
-    }
-
-    pub(super) fn peer(&self) -> SocketAddr {
-        self.peer
-    }
-}
-
-impl Drop for MemoryStream {
-    fn drop(&mut self) {
-        let tell = self.shared.lock().leave(self.id, self.side);
-        self.shared.tell(tell);
-    }
-}
-
-impl Duplex for MemoryStream {
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.local)
-    }
-
-    fn peer_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.peer)
-    }
-}
-
-impl AsyncRead for MemoryStream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.shared.lock().read(self.id, self.side, buf, cx)
-    }
-}
-
-impl AsyncWrite for MemoryStream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let (result, tell) = self.shared.lock().poll_write(self.id, self.side, bytes, cx);
-        self.shared.tell(tell);
-        result
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let tell = self.shared.lock().shut(self.id, self.side);
-        self.shared.tell(tell);
-        Poll::Ready(Ok(()))
     }
 }

@@ -32,7 +32,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use actix_rt::ArbiterHandle;
 use rollcall_core::buffer::{self as core_buffer, Entry, EntryId, Outcome};
-use rollcall_core::endpoint::ModuleId;
+use rollcall_core::endpoint::{ModuleId, Route};
 use rollcall_core::entropy::Entropy;
 use rollcall_core::publisher as core_publisher;
 
@@ -43,9 +43,11 @@ pub(crate) use alarm::Alarm;
 pub use buffer::PublishBuffer;
 pub use publisher::Publisher;
 
-/// The Manager-protocol types that the [`PublishBuffer`] claims in its endpoint's module table: the states, and the
-/// greeting that tells which run of the Manager counts their sequence numbers.
-pub const MANAGER_TYPES: [&str; 2] = ["PRESENCE", "WELCOME"];
+/// What the [`PublishBuffer`] claims in its endpoint's module table: the states, and the greeting that tells which run
+/// of the Manager counts their sequence numbers.
+pub fn claims() -> [Route; 2] {
+    [Route::manager("PRESENCE"), Route::manager("WELCOME")]
+}
 
 /// Publisher → buffer: it has room for so many entries more, to be sent there.
 #[derive(Debug, Message)]
@@ -95,8 +97,8 @@ pub struct Setup {
     pub arbiters: Option<(ArbiterHandle, ArbiterHandle)>,
 }
 
-/// A running Presence Client. Its two actors are to be attached to the endpoint: the buffer as the module that claims
-/// [`MANAGER_TYPES`], the publisher as [`Setup::module`], which claims nothing and gets the outcomes of its requests.
+/// A running Presence Client. Its two actors are to be attached to the endpoint: the buffer as the module with [`claims`], the
+/// publisher as [`Setup::module`], which claims nothing and gets the outcomes of its requests.
 #[derive(Clone, Debug)]
 pub struct Client {
     /// The side towards the Manager.

@@ -164,3 +164,64 @@ fn compact(path: &Path, live: &BTreeMap<String, (String, Timestamp)>) -> io::Res
     fs::rename(&beside, path)?;
     OpenOptions::new().append(true).open(path)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_000);
+
+    fn tag(aor: &str, etag: &str, millis: u64) -> Tag {
+        Tag { aor: aor.to_owned(), etag: etag.to_owned(), expires_at: Timestamp::from_millis(millis) }
+    }
+
+    fn opened(path: &Path) -> (Journal, Vec<Tag>) {
+        Journal::open(path, NOW).expect("a journal")
+    }
+
+    #[test]
+    fn what_was_remembered_and_not_forgotten_is_there_after_opening_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("tags");
+        let (mut journal, tags) = opened(&path);
+        assert_eq!(tags, []);
+        journal.remember(tag("sip:a@x", "e1", 2_000));
+        journal.remember(tag("sip:b@x", "e2", 2_000));
+        journal.remember(tag("sip:a@x", "e3", 3_000));
+        journal.remember(tag("sip:c@x", "e4", 1_000));
+        journal.forget("sip:b@x".to_owned());
+        journal.write();
+        assert_eq!(opened(&path).1, [tag("sip:a@x", "e3", 3_000)]);
+        let compacted = fs::read_to_string(&path).expect("a file");
+        assert_eq!(compacted, "sip:a@x e3 3000\n");
+    }
+
+    #[test]
+    fn lines_that_make_no_sense_or_were_cut_off_are_skipped() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("tags");
+        let text = b"nonsense\nsip:a@x e1 2000\nsip:b@x e2 soon\n\xff\xfe\n  5\nsip:c@x e3 9 9\nsip:a@x e9 30";
+        fs::write(&path, text).expect("a file");
+        assert_eq!(opened(&path).1, [tag("sip:a@x", "e1", 2_000)]);
+    }
+
+    #[test]
+    fn a_journal_that_only_grows_is_compacted() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("tags");
+        let (mut journal, _) = opened(&path);
+        for n in 0..5_000_u64 {
+            journal.remember(tag("sip:a@x", &format!("e{n}"), 2_000));
+            journal.write();
+        }
+        assert_eq!(journal.counters(), &Counters { lines: 5_000, compactions: 4, failures: 0 });
+        assert!(fs::read_to_string(&path).expect("a file").lines().count() < 1_100);
+        assert_eq!(opened(&path).1, [tag("sip:a@x", "e4999", 2_000)]);
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_an_error() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert!(Journal::open(&folder.path().join("no/tags"), NOW).is_err());
+    }
+}

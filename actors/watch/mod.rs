@@ -13,9 +13,10 @@ mod tests;
 use std::time::Duration;
 
 use actix::prelude::*;
-use rollcall_core::endpoint::ModuleId;
+use rollcall_core::endpoint::{ModuleId, Route};
 use rollcall_core::entropy::Entropy;
 use rollcall_core::exchange::Shard;
+use rollcall_core::sip::Method;
 use rollcall_core::watcher::{self, Effect, Settings, Watcher as Core};
 use tokio::sync::oneshot;
 use tracing::{debug, info};
@@ -24,8 +25,10 @@ use crate::client::Alarm;
 use crate::clock::Clock;
 use crate::messages::{FromModule, ModuleInput, ModuleOutput, TakeSnapshot, ToModule};
 
-/// The event package of the NOTIFYs that a watcher claims.
-pub const PACKAGE: &str = "presence";
+/// What a watcher claims in its endpoint's module table.
+pub fn claims() -> [Route; 1] {
+    [Route::package(Method::Notify, "presence")]
+}
 
 /// Watcher → whoever asked: something about a presentity.
 #[derive(Clone, Debug, PartialEq, Message)]

@@ -172,7 +172,11 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(1_000);
 
     fn tag(aor: &str, etag: &str, millis: u64) -> Tag {
-        Tag { aor: aor.to_owned(), etag: etag.to_owned(), expires_at: Timestamp::from_millis(millis) }
+        Tag {
+            aor: aor.to_owned(),
+            etag: etag.to_owned(),
+            expires_at: Timestamp::from_millis(millis),
+        }
     }
 
     fn opened(path: &Path) -> (Journal, Vec<Tag>) {
@@ -214,7 +218,14 @@ mod tests {
             journal.remember(tag("sip:a@x", &format!("e{n}"), 2_000));
             journal.write();
         }
-        assert_eq!(journal.counters(), &Counters { lines: 5_000, compactions: 4, failures: 0 });
+        assert_eq!(
+            journal.counters(),
+            &Counters {
+                lines: 5_000,
+                compactions: 4,
+                failures: 0
+            }
+        );
         assert!(fs::read_to_string(&path).expect("a file").lines().count() < 1_100);
         assert_eq!(opened(&path).1, [tag("sip:a@x", "e4999", 2_000)]);
     }

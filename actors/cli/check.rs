@@ -136,9 +136,9 @@ fn list(role: Role) {
         role.name()
     ));
     for key in role.keys() {
-        let default = match &key.default {
-            Some(default) => format!("default {default}"),
-            None => "must be given".to_owned(),
+        let default = match key.required {
+            true => "must be given".to_owned(),
+            false => format!("default {}", key.written),
         };
         output::say(&format!("\n{} ({default})\n    {}", key.path, key.help));
         output::say(&format!("    Allowed is {}.", key.allowed));

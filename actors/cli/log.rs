@@ -36,7 +36,14 @@ pub(super) fn start(args: &LogArgs, default: &str) -> Result<(), CliError> {
         Format::Json => log.json().flatten_event(true).try_init(),
     };
     std::panic::set_hook(Box::new(|panic| {
-        let message = panic.payload_as_str().unwrap_or("no message");
+        let payload = panic.payload();
+        let message = match payload.downcast_ref::<String>() {
+            Some(message) => message.as_str(),
+            None => payload
+                .downcast_ref::<&str>()
+                .copied()
+                .unwrap_or("no message"),
+        };
         let place = panic
             .location()
             .map(ToString::to_string)

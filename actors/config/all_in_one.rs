@@ -20,6 +20,8 @@ pub struct AllInOne {
 
 impl Settings for AllInOne {
     const ROLE: &'static str = "run";
+    const ABOUT: &'static str =
+        "Settings of all roles in one process: rollcall run --config all-in-one.toml";
 
     fn read(s: &mut Section<'_>) -> Self {
         let server = s.section("server", Server::read);

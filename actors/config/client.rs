@@ -76,6 +76,8 @@ pub struct Link {
 
 impl Settings for Client {
     const ROLE: &'static str = "client";
+    const ABOUT: &'static str =
+        "Settings of a Presence Client: rollcall client --config client.toml";
 
     fn read(s: &mut Section<'_>) -> Self {
         Self {

@@ -326,8 +326,15 @@ impl<K: Kind> Kind for List<K> {
 
     fn allowed(&self) -> String {
         match self.least {
-            0 => format!("a list, each {}", self.kind.allowed()),
-            least => format!("a list of at least {least}, each {}", self.kind.allowed()),
+            0 => format!("a list, each entry {}", self.kind.allowed()),
+            1 => format!(
+                "a list that is not empty, each entry {}",
+                self.kind.allowed()
+            ),
+            least => format!(
+                "a list of at least {least}, each entry {}",
+                self.kind.allowed()
+            ),
         }
     }
 
@@ -336,10 +343,7 @@ impl<K: Kind> Kind for List<K> {
             return Ok(vec![self.kind.read(value)?]);
         };
         if values.len() < self.least {
-            return Err(Wrong::because(
-                value,
-                format_args!("of {} is too short", values.len()),
-            ));
+            return Err(Wrong::because(value, "is too short"));
         }
         values.iter().map(|value| self.kind.read(value)).collect()
     }

@@ -42,6 +42,7 @@ pub struct ManagerLimits {
 
 impl Settings for Manager {
     const ROLE: &'static str = "manager";
+    const ABOUT: &'static str = "Settings of a Manager: rollcall manager --config manager.toml";
 
     fn read(s: &mut Section<'_>) -> Self {
         let is = Self {

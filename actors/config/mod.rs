@@ -41,6 +41,8 @@ use value::Table;
 pub trait Settings: Sized {
     /// The role, as the command line calls it.
     const ROLE: &'static str;
+    /// What its file is about, for the head of the shipped one.
+    const ABOUT: &'static str;
     /// Takes every key out of the file; those left over are unknown.
     fn read(section: &mut Section<'_>) -> Self;
 }

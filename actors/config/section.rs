@@ -11,8 +11,12 @@ use super::value::{Table, Value, What};
 pub struct Key {
     /// With its sections: `publish.min`.
     pub path: String,
-    /// As it would be written in the file; `None` when it must be given.
-    pub default: Option<String>,
+    /// As it would be written in the file; an example when it must be given.
+    pub written: String,
+    /// It has no default.
+    pub required: bool,
+    /// Its section may come several times: `[[source.calendar]]`.
+    pub repeated: bool,
     /// What is allowed, in words.
     pub allowed: String,
     /// What it is for.
@@ -38,6 +42,7 @@ pub struct Report {
 #[derive(Debug)]
 pub struct Section<'a> {
     path: String,
+    repeated: bool,
     table: Table,
     known: Vec<&'static str>,
     places: BTreeMap<&'static str, Place>,
@@ -51,17 +56,18 @@ impl<'a> Section<'a> {
         report: &'a mut Report,
         read: impl FnOnce(&mut Section<'_>) -> T,
     ) -> T {
-        Self::of(String::new(), table, report, read)
+        Self::of((String::new(), false), table, report, read)
     }
 
     fn of<T>(
-        path: String,
+        (path, repeated): (String, bool),
         table: Table,
         report: &'a mut Report,
         read: impl FnOnce(&mut Section<'_>) -> T,
     ) -> T {
         let mut section = Section {
             path,
+            repeated,
             table,
             known: Vec::new(),
             places: BTreeMap::new(),
@@ -81,18 +87,19 @@ impl<'a> Section<'a> {
         default: K::Is,
     ) -> K::Is {
         let written = kind.write(&default);
-        self.note(name, help, &kind, Some(written));
+        self.note(name, help, &kind, written, false);
         self.read(name, &kind).unwrap_or(default)
     }
 
-    /// The value of a key that must be given; `None` is reported already.
+    /// The value of a key that must be given, with an example as it would be written; `None` is reported already.
     pub fn required<K: Kind>(
         &mut self,
         name: &'static str,
         help: &'static str,
         kind: K,
+        example: &str,
     ) -> Option<K::Is> {
-        self.note(name, help, &kind, None);
+        self.note(name, help, &kind, example.to_owned(), true);
         if !self.table.contains_key(name) && !self.report.listing {
             self.problem(
                 name,
@@ -107,14 +114,17 @@ impl<'a> Section<'a> {
         name: &'static str,
         help: &'static str,
         kind: &K,
-        default: Option<String>,
+        written: String,
+        required: bool,
     ) {
         self.known.push(name);
-        let path = self.path_of(name);
+        let (path, allowed, repeated) = (self.path_of(name), kind.allowed(), self.repeated);
         self.report.keys.push(Key {
             path,
-            default,
-            allowed: kind.allowed(),
+            written,
+            required,
+            repeated,
+            allowed,
             help,
         });
     }
@@ -163,7 +173,7 @@ impl<'a> Section<'a> {
                 Table::new()
             }
         };
-        Section::of(path, table, self.report, read)
+        Section::of((path, self.repeated), table, self.report, read)
     }
 
     /// The values of a section that may come several times: `[[source.calendar]]`.
@@ -175,7 +185,7 @@ impl<'a> Section<'a> {
         self.known.push(name);
         let path = self.path_of(name);
         if self.report.listing {
-            Section::of(path, Table::new(), self.report, |section| read(section));
+            Section::of((path, true), Table::new(), self.report, |s| read(s));
             return Vec::new();
         }
         let values = match self.table.remove(name) {
@@ -192,7 +202,9 @@ impl<'a> Section<'a> {
         let mut all = Vec::new();
         for value in values {
             if let What::Table(table) = value.what {
-                all.extend(Section::of(path.clone(), table, self.report, |s| read(s)));
+                all.extend(Section::of((path.clone(), true), table, self.report, |s| {
+                    read(s)
+                }));
             } else {
                 let sentence = format!(
                     "{} is not allowed; allowed are sections [[{path}]]",

@@ -108,6 +108,8 @@ impl Server {
 
 impl Settings for Server {
     const ROLE: &'static str = "server";
+    const ABOUT: &'static str =
+        "Settings of a Presence Server: rollcall server --config server.toml";
 
     fn read(s: &mut Section<'_>) -> Self {
         let local = |port| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);

@@ -61,6 +61,8 @@ pub struct Faults {
 
 impl Settings for Simulate {
     const ROLE: &'static str = "simulate";
+    const ABOUT: &'static str =
+        "Settings of a simulated world: rollcall simulate --config simulate.toml";
 
     fn read(s: &mut Section<'_>) -> Self {
         Self {

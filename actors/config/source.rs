@@ -97,11 +97,13 @@ impl CalendarSource {
             "path",
             "An .ics file, or a folder of them, one presentity each.",
             CALENDAR,
+            "\"calendars\"",
         );
         let presentity = s.required(
             "presentity",
             "Whose calendar it is. {name} stands for the file's name without .ics.",
             TEMPLATE,
+            "\"sip:{name}@example.com\"",
         );
         let refresh = s.key(
             "refresh",
@@ -140,8 +142,14 @@ impl CommandSource {
                 least: 1,
                 kind: words("a text"),
             },
+            r#"["/usr/local/bin/desk-state", "alice"]"#,
         );
-        let presentity = s.required("presentity", "Whose state the command tells.", PRESENTITY);
+        let presentity = s.required(
+            "presentity",
+            "Whose state the command tells.",
+            PRESENTITY,
+            "\"sip:alice@example.com\"",
+        );
         let interval = s.key(
             "interval",
             "The pause between two runs.",

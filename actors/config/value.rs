@@ -65,10 +65,10 @@ impl Value {
     }
 }
 
-/// Reads a config file. Every error of the syntax is reported, not only the first.
+/// Reads a config file. Of the errors of its syntax the first of each line is reported: others follow from it.
 pub fn parse(text: &str, file: &str) -> (Table, Vec<Problem>) {
     let (root, errors) = DeTable::parse_recoverable(text);
-    let problems = errors
+    let mut problems: Vec<_> = errors
         .iter()
         .map(|error| Problem {
             place: error
@@ -79,6 +79,11 @@ pub fn parse(text: &str, file: &str) -> (Table, Vec<Problem>) {
             sentence: one_line(error.message()),
         })
         .collect();
+    problems.sort();
+    problems.dedup_by_key(|problem| match problem.place {
+        Place::File { line, .. } => line,
+        Place::Flag(_) | Place::Nowhere => 0,
+    });
     (table(root.get_ref(), text), problems)
 }
 

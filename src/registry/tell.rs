@@ -375,7 +375,7 @@ fn compose_presence(
     let keys: Vec<String> = presentity
         .publications
         .iter()
-        .map(|held| format!("{:x}", held.record.order))
+        .map(|held| format!("{:016x}", held.record.order))
         .collect();
     let sources: Vec<Source<'_>> = presentity
         .publications

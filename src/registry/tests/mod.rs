@@ -1,1 +1,6 @@
-
+mod publish;
+mod register;
+mod restart;
+mod store;
+mod subscribe;
+mod tell;

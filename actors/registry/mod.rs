@@ -1,1 +1,265 @@
-//! The Registry actor: a thin shell over `rollcall_core::registry`.
+//! The Registry actor: one shard of the Presence Server around [`rollcall_core::registry::Registry`].
+//!
+//! ```text
+//!  Endpoint ── ToModule ──> Registry ── commit ──> Store
+//!     ^                      │    ^                  │
+//!     └───── FromModule ─────┘    └──── Committed ───┘
+//! ```
+//!
+//! A handler gives the core its inputs in order, runs the effects, and sends each endpoint shard what is for it in one
+//! message. The core runs behind a guard: after a panic the shard is rebuilt from the store.
+
+mod guard;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+use rollcall_core::endpoint::ModuleId;
+use rollcall_core::entropy::Entropy;
+use rollcall_core::exchange::{Destination, Outgoing, Shard, Transport};
+use rollcall_core::registry::{Effect, Note, Record, Settings, Version};
+use rollcall_core::time::Timestamp;
+
+use crate::clock::Clock;
+use crate::messages::{FromModule, ModuleInput, ModuleOutput, TakeSnapshot, ToModule};
+use crate::store::{Committed, Store};
+
+use guard::{Guarded, Input};
+
+/// Presentities and bindings in a snapshot.
+const SNAPSHOT_ROWS: usize = 1000;
+
+/// What a Registry actor is made of.
+pub struct Parts {
+    /// Domains, limits, packages.
+    pub settings: Settings,
+    /// Which shard.
+    pub shard: Shard,
+    /// Of how many.
+    pub shards: Shard,
+    /// The module it is in the endpoint's table.
+    pub module: ModuleId,
+    /// The node's store.
+    pub store: Arc<dyn Store>,
+    /// What the store had for this shard when the node started: see [`crate::store::by_shard`].
+    pub records: Vec<(Version, Record)>,
+    /// The node's endpoints, by shard.
+    pub endpoints: Vec<Recipient<FromModule>>,
+    /// The node's clock.
+    pub clock: Clock,
+    /// For tags and entity-tags.
+    pub entropy: Entropy,
+}
+
+/// The Registry actor of one shard.
+pub struct Registry {
+    core: Guarded,
+    shard: Shard,
+    module: ModuleId,
+    store: Arc<dyn Store>,
+    /// Given to the core when the actor starts.
+    records: Vec<(Version, Record)>,
+    endpoints: Vec<Recipient<FromModule>>,
+    clock: Clock,
+    /// What goes to each endpoint when the handler is done.
+    batches: Vec<Vec<ModuleOutput>>,
+    /// The one timer, and what it is set to.
+    alarm: Option<(Timestamp, SpawnHandle)>,
+}
+
+impl Registry {
+    /// An actor that takes over its records when it is started.
+    pub fn new(parts: Parts) -> Self {
+        let Parts {
+            settings,
+            shard,
+            shards,
+            module,
+            store,
+            records,
+            endpoints,
+            clock,
+            entropy,
+        } = parts;
+        Self {
+            core: Guarded::new(settings, shard, shards, entropy, store.clone()),
+            shard,
+            module,
+            store,
+            records,
+            batches: endpoints.iter().map(|_| Vec::new()).collect(),
+            endpoints,
+            clock,
+            alarm: None,
+        }
+    }
+
+    /// Gives the core one input, and runs what it wants done, in order.
+    fn feed(&mut self, input: Input) {
+        let mut inputs = vec![input];
+        while let Some(input) = inputs.pop() {
+            let mut effects = Vec::new();
+            self.core.ask(self.clock.now(), input, &mut effects);
+            let mut answered = Vec::new();
+            for effect in effects {
+                match effect {
+                    Effect::Reply(reply) => {
+                        let shard = reply.transaction.shard;
+                        self.put(shard, ModuleOutput::Reply(reply));
+                    }
+                    Effect::Send(outgoing) => {
+                        let shard = self.endpoint_of(&outgoing);
+                        self.put(shard, ModuleOutput::Send(outgoing));
+                    }
+                    Effect::Commit(commit) => {
+                        let op = commit.op;
+                        if let Some(outcome) = self.store.commit(commit) {
+                            answered.push(Input::Committed(op, outcome));
+                        }
+                    }
+                    Effect::Note(note) => log(self.shard, &note),
+                }
+            }
+            // The first answer is the next input.
+            inputs.extend(answered.into_iter().rev());
+        }
+    }
+
+    /// Which shard's endpoint sends a NOTIFY: the one with the connection, else our own.
+    fn endpoint_of(&self, outgoing: &Outgoing) -> Shard {
+        match outgoing.destination {
+            Destination::Flow(flow) if flow.transport == Transport::Tcp => flow.shard,
+            Destination::Flow(_) | Destination::Address(..) | Destination::NextHop => self.shard,
+        }
+    }
+
+    fn put(&mut self, shard: Shard, output: ModuleOutput) {
+        // A flow of a shard that was there before a restart with fewer is gone; any endpoint finds the next hop.
+        let own = usize::from(self.shard);
+        let shard = usize::from(shard);
+        let shard = if shard < self.batches.len() {
+            shard
+        } else {
+            own
+        };
+        if let Some(batch) = self.batches.get_mut(shard) {
+            batch.push(output);
+        }
+    }
+
+    /// Sends what was gathered, and sets the timer.
+    fn done(&mut self, ctx: &mut Context<Self>) {
+        for (batch, endpoint) in self.batches.iter_mut().zip(&self.endpoints) {
+            if !batch.is_empty() {
+                endpoint.do_send(FromModule {
+                    module: self.module,
+                    shard: self.shard,
+                    outputs: std::mem::take(batch),
+                });
+            }
+        }
+        let next = self.core.next_wake();
+        if self.alarm.as_ref().map(|(at, _)| *at) == next {
+            return;
+        }
+        if let Some((_, handle)) = self.alarm.take() {
+            ctx.cancel_future(handle);
+        }
+        self.alarm = next.map(|at| {
+            let sleep = tokio::time::sleep_until(self.clock.instant(at));
+            let handle = ctx.spawn(sleep.into_actor(self).map(|(), registry, ctx| {
+                registry.alarm = None;
+                registry.feed(Input::Wake);
+                registry.done(ctx);
+            }));
+            (at, handle)
+        });
+    }
+}
+
+impl Actor for Registry {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.store.attach(self.shard, ctx.address().recipient());
+        let records = std::mem::take(&mut self.records);
+        let count = records.len();
+        self.feed(Input::Load(records));
+        self.done(ctx);
+        tracing::info!(shard = self.shard, records = count, "registry started");
+    }
+}
+
+impl Handler<ToModule> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, ToModule(inputs): ToModule, ctx: &mut Self::Context) {
+        for input in inputs {
+            match input {
+                ModuleInput::Request(incoming) => self.feed(Input::Request(incoming)),
+                ModuleInput::Outcome(outcome) => self.feed(Input::Outcome(outcome)),
+                // A NOTIFY for a connection that is gone finds another way at the endpoint, and the way of the next
+                // SUBSCRIBE is taken over with it. The others this module has not asked for.
+                ModuleInput::ConnectionClosed(_)
+                | ModuleInput::Manager(_)
+                | ModuleInput::Observed { .. } => {}
+            }
+        }
+        self.done(ctx);
+    }
+}
+
+impl Handler<Committed> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, Committed(outcomes): Committed, ctx: &mut Self::Context) {
+        for (op, outcome) in outcomes {
+            self.feed(Input::Committed(op, outcome));
+        }
+        self.done(ctx);
+    }
+}
+
+impl Handler<TakeSnapshot> for Registry {
+    type Result = MessageResult<TakeSnapshot>;
+
+    fn handle(&mut self, _: TakeSnapshot, _: &mut Self::Context) -> Self::Result {
+        let snapshot = self.core.snapshot(SNAPSHOT_ROWS);
+        let mut value = serde_json::to_value(&snapshot).unwrap_or_default();
+        value["actor"] = "registry".into();
+        value["panics"] = self.core.panics().into();
+        value["store"] = serde_json::to_value(self.store.counters()).unwrap_or_default();
+        MessageResult(value)
+    }
+}
+
+fn log(shard: Shard, note: &Note) {
+    match note {
+        Note::Publication {
+            presentity,
+            etag,
+            change,
+        } => {
+            tracing::debug!(shard, %presentity, %etag, change, "publication");
+        }
+        Note::Subscription {
+            presentity,
+            call_id,
+            change,
+        } => {
+            tracing::debug!(shard, %presentity, %call_id, reason = change, "subscription");
+        }
+        Note::Bindings { aor, contacts } => {
+            tracing::debug!(shard, %aor, contacts, "bindings");
+        }
+        Note::Refused {
+            call_id,
+            status,
+            reason,
+        } => {
+            tracing::debug!(shard, %call_id, %status, %reason, "request refused");
+        }
+    }
+}

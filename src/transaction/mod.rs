@@ -1,4 +1,4 @@
-//! Non-INVITE client and server transactions as values (RFC 3261, section 17; RFC 4320; RFC 6026 does not apply).
+//! Non-INVITE client and server transactions as values (RFC 3261, section 17; RFC 4320).
 //!
 //! ```text
 //!        client (17.1.2)                          server (17.2.2)
@@ -67,7 +67,7 @@ pub enum Timer {
     /// No more retransmissions of the request are expected: 64*T1, at once on reliable transports (17.2.2).
     J(u32),
     /// The module has not answered within 64*T1. The client has given up by now, and a 408 would only do harm
-    /// (RFC 4320, 3.2): the request is forgotten in silence.
+    /// (RFC 4320): the request is forgotten in silence.
     Unanswered(u32),
 }
 

@@ -1,0 +1,154 @@
+//! The core behind a guard: after a panic the shard is rebuilt from the store, in a new epoch.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use rollcall_core::endpoint::shard_of;
+use rollcall_core::entropy::Entropy;
+use rollcall_core::exchange::{Incoming, Outcome, Reply, Shard, TransactionId};
+use rollcall_core::registry::{
+    CommitOutcome, Effect, OpId, Record, Registry as Core, Settings, Snapshot, Version,
+};
+use rollcall_core::sip::StatusCode;
+use rollcall_core::time::Timestamp;
+
+use crate::store::Store;
+
+/// One input of the core.
+#[derive(Debug)]
+pub(super) enum Input {
+    /// What the store has.
+    Load(Vec<(Version, Record)>),
+    /// A request.
+    Request(Incoming),
+    /// The end of a NOTIFY.
+    Outcome(Outcome),
+    /// The store's answer.
+    Committed(OpId, CommitOutcome),
+    /// Time has passed.
+    Wake,
+    /// A fault, for the tests of this guard.
+    #[cfg(test)]
+    Panic,
+}
+
+/// The core, and all that is needed to make it anew.
+pub(super) struct Guarded {
+    core: Core,
+    settings: Settings,
+    shard: Shard,
+    shards: Shard,
+    entropy: Entropy,
+    store: Arc<dyn Store>,
+    panics: u64,
+}
+
+impl Guarded {
+    pub fn new(
+        settings: Settings,
+        shard: Shard,
+        shards: Shard,
+        mut entropy: Entropy,
+        store: Arc<dyn Store>,
+    ) -> Self {
+        let core = Core::new(settings.clone(), shard, entropy.fork(), store.epoch());
+        Self {
+            core,
+            settings,
+            shard,
+            shards,
+            entropy,
+            store,
+            panics: 0,
+        }
+    }
+
+    /// Gives the core one input. If it panics, its requests that wait are answered 500 and a new core takes its place.
+    pub fn ask(&mut self, now: Timestamp, input: Input, out: &mut Vec<Effect>) {
+        let asked = match &input {
+            Input::Request(incoming) => Some(incoming.transaction),
+            _ => None,
+        };
+        self.core
+            .set_notes(tracing::enabled!(tracing::Level::DEBUG));
+        let core = &mut self.core;
+        // Nothing of a core that panicked is used but the list of its unanswered requests, and that under guard too.
+        let result = catch_unwind(AssertUnwindSafe(|| match input {
+            Input::Load(records) => core.load(now, records, out),
+            Input::Request(incoming) => core.request(now, incoming, out),
+            Input::Outcome(outcome) => core.outcome(now, outcome, out),
+            Input::Committed(op, outcome) => core.committed(now, op, outcome, out),
+            Input::Wake => core.wake(now, out),
+            #[cfg(test)]
+            Input::Panic => panic!("as a test wants it"),
+        }));
+        if result.is_err() {
+            out.clear();
+            self.rebuild(now, asked, out);
+        }
+    }
+
+    fn rebuild(&mut self, now: Timestamp, asked: Option<TransactionId>, out: &mut Vec<Effect>) {
+        self.panics += 1;
+        tracing::error!(
+            shard = self.shard,
+            "the registry's core panicked; it is rebuilt from the store"
+        );
+        let core = &self.core;
+        let waiting = catch_unwind(AssertUnwindSafe(|| core.unanswered())).unwrap_or_default();
+        let others = waiting
+            .into_iter()
+            .filter(|waiting| Some(*waiting) != asked);
+        for transaction in asked.into_iter().chain(others) {
+            out.push(Effect::Reply(Reply::new(
+                transaction,
+                StatusCode::SERVER_INTERNAL_ERROR,
+            )));
+        }
+        // A new epoch, since CSeq of the old one may have been used up to anywhere. Without a store the shard goes on
+        // empty: watchers and publishers are told so by 481 and 412 and begin anew.
+        let stored = self.store.advance_epoch().and_then(|_| self.store.load());
+        let records = stored.unwrap_or_else(|error| {
+            tracing::error!(shard = self.shard, %error, "the store can't be read");
+            Vec::new()
+        });
+        let own = records
+            .into_iter()
+            .filter(|(_, record)| shard_of(record.aor(), self.shards) == self.shard);
+        let entropy = self.entropy.fork();
+        self.core = Core::new(
+            self.settings.clone(),
+            self.shard,
+            entropy,
+            self.store.epoch(),
+        );
+        let core = &mut self.core;
+        let before = out.len();
+        if catch_unwind(AssertUnwindSafe(|| core.load(now, own, out))).is_err() {
+            tracing::error!(
+                shard = self.shard,
+                "what is stored makes the core panic; it starts empty"
+            );
+            out.truncate(before);
+            let entropy = self.entropy.fork();
+            self.core = Core::new(
+                self.settings.clone(),
+                self.shard,
+                entropy,
+                self.store.epoch(),
+            );
+        }
+    }
+
+    pub fn next_wake(&self) -> Option<Timestamp> {
+        self.core.next_wake()
+    }
+
+    pub fn snapshot(&self, limit: usize) -> Snapshot {
+        self.core.snapshot(limit)
+    }
+
+    pub fn panics(&self) -> u64 {
+        self.panics
+    }
+}

@@ -1,0 +1,322 @@
+//! `file:PATH`: fjall on a thread of its own, with group commit.
+//!
+//! The thread takes what is waiting, writes it as one batch, asks the disk once (`fdatasync`), then answers. While the
+//! disk works, the next group gathers; nobody waits for a timer. The channel before it is bounded: beyond that a commit
+//! is `Overloaded` before anything is done.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{
+    Receiver, Sender, SyncSender, TryRecvError, TrySendError, channel, sync_channel,
+};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use actix::prelude::*;
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use rollcall_core::exchange::Shard;
+use rollcall_core::registry::{Commit, CommitOutcome, Record, Version};
+
+use super::group::Group;
+use super::replay::Replay;
+use super::{Committed, Counters, Store, StoreError};
+
+/// Commits waiting for the thread.
+const WAITING: usize = 16_384;
+/// Commits in one group: keeps the batch, and so the pause, small.
+const GROUP: usize = 1024;
+/// State is in RAM and read once, so blocks need not stay.
+const CACHE_BYTES: u64 = 8 * 1024 * 1024;
+/// Smallest that fjall takes: what is replayed after an unclean exit.
+const JOURNAL_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Version of what stands in the folder.
+const FORMAT: u64 = 1;
+const FORMAT_KEY: &str = "format";
+const EPOCH_KEY: &str = "epoch";
+
+/// `file:PATH`.
+#[derive(Debug)]
+pub struct FileStore {
+    path: PathBuf,
+    epoch: AtomicU64,
+    shared: Arc<Shared>,
+    requests: Mutex<Option<SyncSender<Request>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the thread shares with the rest.
+#[derive(Debug, Default)]
+struct Shared {
+    outcomes: Mutex<BTreeMap<Shard, Recipient<Committed>>>,
+    counters: Mutex<Counters>,
+}
+
+enum Request {
+    Commit(Commit),
+    Load(Sender<Result<Vec<(Version, Record)>, StoreError>>),
+    Advance(Sender<Result<u64, StoreError>>),
+}
+
+impl FileStore {
+    /// Opens the folder, making it if there is none, and begins a new epoch.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let engine = Engine::open(path)?;
+        let epoch = engine.epoch;
+        let shared = Arc::new(Shared::default());
+        let (requests, receiver) = sync_channel(WAITING);
+        let thread = std::thread::Builder::new()
+            .name("store".to_owned())
+            .spawn({
+                let shared = shared.clone();
+                move || engine.run(&receiver, &shared)
+            })
+            .map_err(|error| StoreError::Open {
+                path: path.to_owned(),
+                source: error.into(),
+            })?;
+        Ok(Self {
+            path: path.to_owned(),
+            epoch: AtomicU64::new(epoch),
+            shared,
+            requests: Mutex::new(Some(requests)),
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// Sends the thread a question and waits for the answer.
+    fn ask<T>(
+        &self,
+        question: impl FnOnce(Sender<Result<T, StoreError>>) -> Request,
+    ) -> Result<T, StoreError> {
+        let (sender, answer) = channel();
+        let requests = locked(&self.requests).clone().ok_or(StoreError::Closed)?;
+        requests
+            .send(question(sender))
+            .map_err(|_| StoreError::Closed)?;
+        answer.recv().map_err(|_| StoreError::Closed)?
+    }
+}
+
+impl Store for FileStore {
+    fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Relaxed)
+    }
+
+    fn advance_epoch(&self) -> Result<u64, StoreError> {
+        let epoch = self.ask(Request::Advance)?;
+        self.epoch.store(epoch, Ordering::Relaxed);
+        Ok(epoch)
+    }
+
+    fn load(&self) -> Result<Vec<(Version, Record)>, StoreError> {
+        self.ask(Request::Load)
+    }
+
+    fn attach(&self, shard: Shard, outcomes: Recipient<Committed>) {
+        locked(&self.shared.outcomes).insert(shard, outcomes);
+    }
+
+    fn commit(&self, commit: Commit) -> Option<CommitOutcome> {
+        let requests = locked(&self.requests);
+        match requests
+            .as_ref()
+            .map(|requests| requests.try_send(Request::Commit(commit)))
+        {
+            Some(Ok(())) => None,
+            Some(Err(TrySendError::Full(_))) => {
+                locked(&self.shared.counters).overloaded += 1;
+                Some(CommitOutcome::Overloaded)
+            }
+            Some(Err(TrySendError::Disconnected(_))) | None => Some(CommitOutcome::Unavailable),
+        }
+    }
+
+    fn counters(&self) -> Counters {
+        locked(&self.shared.counters).clone()
+    }
+
+    fn close(&self) {
+        // The thread ends when the last sender is gone, after what is waiting.
+        locked(&self.requests).take();
+        let thread = locked(&self.thread).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!(path = %self.path.display(), "the store's thread had panicked");
+        }
+        locked(&self.shared.outcomes).clear();
+    }
+}
+
+impl Drop for FileStore {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// What the thread owns.
+struct Engine {
+    database: Database,
+    records: Keyspace,
+    meta: Keyspace,
+    epoch: u64,
+    replay: Replay,
+}
+
+impl Engine {
+    fn open(path: &Path) -> Result<Self, StoreError> {
+        let wrong = |source| match source {
+            fjall::Error::Locked => StoreError::InUse(path.to_owned()),
+            source => StoreError::Open {
+                path: path.to_owned(),
+                source,
+            },
+        };
+        let database = Database::builder(path)
+            .cache_size(CACHE_BYTES)
+            .max_journaling_size(JOURNAL_BYTES)
+            // Flushing a few megabytes now and then is no work for more.
+            .worker_threads(1)
+            .open()
+            .map_err(wrong)?;
+        let meta = database
+            .keyspace("meta", KeyspaceCreateOptions::default)
+            .map_err(wrong)?;
+        let records = database
+            .keyspace("records", KeyspaceCreateOptions::default)
+            .map_err(wrong)?;
+        match meta.get(FORMAT_KEY)? {
+            None => meta.insert(FORMAT_KEY, FORMAT.to_be_bytes())?,
+            Some(found) if number(&found) == Some(FORMAT) => {}
+            Some(found) => {
+                let found = number(&found).map_or("?".to_owned(), |found| found.to_string());
+                return Err(StoreError::Format {
+                    path: path.to_owned(),
+                    found,
+                    known: FORMAT,
+                });
+            }
+        }
+        let mut engine = Self {
+            database,
+            records,
+            meta,
+            epoch: 0,
+            replay: Replay::default(),
+        };
+        engine.epoch = engine.next_epoch()?;
+        Ok(engine)
+    }
+
+    /// Counts an opening, and has it on disk before anybody uses the number.
+    fn next_epoch(&self) -> Result<u64, StoreError> {
+        let last = self
+            .meta
+            .get(EPOCH_KEY)?
+            .and_then(|value| number(&value))
+            .unwrap_or(0);
+        self.meta.insert(EPOCH_KEY, (last + 1).to_be_bytes())?;
+        self.database.persist(PersistMode::SyncAll)?;
+        Ok(last + 1)
+    }
+
+    fn load(&self) -> Result<Vec<(Version, Record)>, StoreError> {
+        let mut records = Vec::new();
+        for entry in self.records.iter() {
+            records.push(decode(&entry.value()?)?);
+        }
+        Ok(records)
+    }
+
+    fn run(mut self, requests: &Receiver<Request>, shared: &Shared) {
+        let mut waiting = Vec::new();
+        while let Ok(first) = requests.recv() {
+            let mut question = None;
+            let mut next = Some(first);
+            while let Some(request) = next.take() {
+                match request {
+                    Request::Commit(commit) => waiting.push(commit),
+                    other => question = Some(other),
+                }
+                if question.is_some() || waiting.len() >= GROUP {
+                    break;
+                }
+                next = match requests.try_recv() {
+                    Ok(request) => Some(request),
+                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
+                };
+            }
+            self.commit_group(std::mem::take(&mut waiting), shared);
+            // Whoever has gone away does not want the answer.
+            match question {
+                Some(Request::Load(answer)) => drop(answer.send(self.load())),
+                Some(Request::Advance(answer)) => {
+                    let epoch = self.next_epoch();
+                    drop(answer.send(epoch));
+                }
+                Some(Request::Commit(_)) | None => {}
+            }
+        }
+        if let Err(error) = self.database.persist(PersistMode::SyncAll) {
+            tracing::error!(%error, "the store could not be closed in order");
+        }
+    }
+
+    /// Writes a group and tells each shard.
+    fn commit_group(&mut self, commits: Vec<Commit>, shared: &Shared) {
+        if commits.is_empty() {
+            return;
+        }
+        let mut counters = locked(&shared.counters).clone();
+        let size = commits.len() as u64;
+        let mut group = Group::new(&self.records, &mut self.replay, &mut counters);
+        for commit in commits {
+            group.add(commit);
+        }
+        let answers = group.write(&self.database);
+        counters.groups += 1;
+        counters.largest_group = counters.largest_group.max(size);
+        {
+            // `overloaded` is counted by others meanwhile.
+            let mut shared = locked(&shared.counters);
+            counters.overloaded = shared.overloaded;
+            *shared = counters;
+        }
+        let outcomes = locked(&shared.outcomes);
+        for (shard, answers) in answers {
+            if let Some(recipient) = outcomes.get(&shard) {
+                recipient.do_send(Committed(answers));
+            }
+        }
+    }
+}
+
+/// A stored value: version, then the record.
+pub(super) fn encode(version: Version, record: &Record) -> Vec<u8> {
+    let mut value = version.to_be_bytes().to_vec();
+    value.extend_from_slice(&record.encode());
+    value
+}
+
+/// The version of a stored value.
+pub(super) fn version(value: &[u8]) -> Option<Version> {
+    number(value.get(..8)?)
+}
+
+/// Reads a stored value.
+pub(super) fn decode(value: &[u8]) -> Result<(Version, Record), StoreError> {
+    let truncated = rollcall_core::registry::RecordError::Truncated("version");
+    let version = version(value).ok_or(truncated)?;
+    // A copy, so that the record does not keep the engine's block.
+    let record = Record::decode(bytes::Bytes::copy_from_slice(&value[8..]))?;
+    Ok((version, record))
+}
+
+fn number(bytes: &[u8]) -> Option<u64> {
+    bytes.try_into().ok().map(u64::from_be_bytes)
+}
+
+/// What is behind the locks is replaced in single steps, so it is whole even if a thread died holding one.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -66,3 +66,26 @@ pub fn control() -> io::Result<Control> {
     });
     Ok(control)
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sigusr1_shows_and_sigterm_stops() {
+        let commands = actix_rt::System::new().block_on(async {
+            let mut control = control().expect("signals");
+            let mut got = Vec::new();
+            for signal in ["USR1", "TERM"] {
+                let kill = format!("kill -{signal} {}", std::process::id());
+                let status = std::process::Command::new("/bin/sh")
+                    .args(["-c", &kill])
+                    .status();
+                assert!(status.is_ok_and(|status| status.success()));
+                got.push(control.next().await);
+            }
+            got
+        });
+        assert_eq!(commands, [Command::Show, Command::Stop]);
+    }
+}

@@ -8,7 +8,8 @@
 
 use std::time::Duration;
 
-use rollcall::client::{self, Client, Setup, Shutdown, once};
+use actix_rt::{Arbiter, ArbiterHandle};
+use rollcall::client::{self, Client, Kept, Setup, Shutdown, once};
 use rollcall::clock::Clock;
 use rollcall::core::endpoint::{ModuleId, ModuleTable, Sharding};
 use rollcall::core::entropy::Entropy;
@@ -17,12 +18,26 @@ use rollcall::core::publisher::Settings;
 use rollcall::core::sip::{Message, Name};
 use rollcall::core::{buffer, exchange::Transport};
 use rollcall::messages::Attach;
-use rollcall::testkit::{EndpointKit, LIMIT, SipPeer, in_real_time};
+use rollcall::testkit::{EndpointKit, LIMIT, Probe, SipPeer, in_real_time};
 use rollcall::transport::Network;
 
 const ALICE: &str = "sip:alice@example.com";
 const BUFFER: ModuleId = ModuleId(1);
 const PUBLISHER: ModuleId = ModuleId(2);
+
+fn table() -> ModuleTable {
+    ModuleTable::builder()
+        .module(BUFFER, "publish-buffer", &client::claims(), Sharding::One)
+        .module(PUBLISHER, "publisher", &[], Sharding::One)
+        .build()
+        .expect("no conflict")
+}
+
+fn settings_for(server: &SipPeer) -> Settings {
+    let transport = Transport::Udp.param();
+    let server = format!("sip:{};transport={transport}", server.local());
+    once::settings(Some(server), 600)
+}
 
 struct World {
     client: Client,
@@ -31,28 +46,31 @@ struct World {
 
 impl World {
     async fn start(give_up: Option<u32>) -> Self {
-        let table = ModuleTable::builder()
-            .module(BUFFER, "publish-buffer", &client::claims(), Sharding::One)
-            .module(PUBLISHER, "publisher", &[], Sharding::One)
-            .build()
-            .expect("no conflict");
-        let kit = EndpointKit::start(Network::Real, table).await;
+        Self::start_on(None, give_up).await
+    }
+
+    /// With the two sides on threads of their own, if there are any.
+    async fn start_on(
+        arbiters: Option<(ArbiterHandle, ArbiterHandle)>,
+        give_up: Option<u32>,
+    ) -> Self {
+        let kit = EndpointKit::start(Network::Real, table()).await;
         let server = kit.udp_peer(&Network::Real).await;
-        let transport = Transport::Udp.param();
         let publisher = Settings {
-            server: Some(format!("sip:{};transport={transport}", server.local())),
             give_up,
             // Real time: as short as a test can bear.
             retry_first: Duration::from_millis(20),
-            ..Settings::default()
+            ..settings_for(&server)
         };
         let buffer = buffer::Settings::default();
+        let module = PUBLISHER;
         let setup = Setup {
             buffer,
             publisher,
             tags: None,
-            module: PUBLISHER,
-            arbiters: None,
+            listener: None,
+            module,
+            arbiters,
         };
         let endpoint = kit.endpoint.clone().recipient();
         let client = client::start(setup, endpoint, Clock::system(), Entropy::from_number(1));
@@ -263,5 +281,62 @@ fn at_the_end_the_publication_is_removed() {
             .answer(&removal, "200 OK", "Expires: 0\r\n")
             .await;
         end.await.expect("a task").expect("a publisher");
+    });
+}
+
+#[test]
+fn the_two_sides_may_run_on_threads_of_their_own() {
+    in_real_time(async {
+        let (towards_manager, towards_server) = (Arbiter::new(), Arbiter::new());
+        let handles = (towards_manager.handle(), towards_server.handle());
+        let mut world = World::start_on(Some(handles), None).await;
+        let first = world.published("e1", None).await;
+        let second = world.published("e2", Some(&first)).await;
+        assert_eq!(tag(&second).as_deref(), Some("e1"));
+        towards_manager.stop();
+        towards_server.stop();
+    });
+}
+
+#[test]
+fn one_state_is_published_refreshed_and_removed_by_hand() {
+    in_real_time(async {
+        let kit = EndpointKit::start(Network::Real, table()).await;
+        let mut server = kit.udp_peer(&Network::Real).await;
+        let settings = settings_for(&server);
+        let mut kept = Probe::<Kept>::start();
+        let (listener, entropy) = (Some(kept.recipient()), Entropy::from_number(1));
+        let hand = once::Once::start(
+            &kit.endpoint,
+            PUBLISHER,
+            settings,
+            listener,
+            Clock::system(),
+            entropy,
+        );
+        let presence = Presence {
+            entity: ALICE.to_owned(),
+            ..Presence::default()
+        };
+        let one = hand.clone();
+        let said = actix_rt::spawn(async move { one.publish(presence, LIMIT).await });
+        let initial = server.expect_request("PUBLISH").await;
+        server
+            .answer(&initial, "200 OK", "SIP-ETag: e1\r\nExpires: 1\r\n")
+            .await;
+        assert_eq!(said.await.expect("a task"), Ok(Some("e1".to_owned())));
+        // The shortest lifetime there is: refreshed, or published anew if the refresh comes too late.
+        let refresh = server.expect_request("PUBLISH").await;
+        server
+            .answer(&refresh, "200 OK", "SIP-ETag: e2\r\nExpires: 600\r\n")
+            .await;
+        assert_eq!(kept.next().await.0.etag, "e1");
+        assert_eq!(kept.next().await.0.etag, "e2");
+        let end = actix_rt::spawn(hand.remove(Duration::from_secs(20)));
+        let removal = server.expect_request("PUBLISH").await;
+        assert_eq!(removal.expires().ok().flatten(), Some(0));
+        assert_eq!(tag(&removal).as_deref(), Some("e2"));
+        server.answer(&removal, "200 OK", "").await;
+        end.await.expect("a task");
     });
 }

@@ -34,7 +34,7 @@ use actix_rt::ArbiterHandle;
 use rollcall_core::buffer::{self as core_buffer, Entry, EntryId, Outcome};
 use rollcall_core::endpoint::{ModuleId, Route};
 use rollcall_core::entropy::Entropy;
-use rollcall_core::publisher as core_publisher;
+use rollcall_core::publisher::{self as core_publisher, Tag};
 
 use crate::clock::Clock;
 use crate::messages::FromModule;
@@ -82,6 +82,11 @@ pub struct Shutdown {
     pub unpublish: Option<Duration>,
 }
 
+/// Publisher → whoever asked: the server has a publication of ours, newly published, modified or refreshed.
+#[derive(Clone, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct Kept(pub Tag);
+
 /// What a Presence Client is made of.
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -91,6 +96,8 @@ pub struct Setup {
     pub publisher: core_publisher::Settings,
     /// Where entity-tags are kept over a restart, if anywhere.
     pub tags: Option<PathBuf>,
+    /// Who is told of each success, if anybody.
+    pub listener: Option<Recipient<Kept>>,
     /// The publisher's place in the endpoint's module table.
     pub module: ModuleId,
     /// Two threads, for the side towards the Manager and the side towards the server; the present one if `None`.
@@ -118,6 +125,7 @@ pub fn start(
         buffer,
         publisher,
         tags,
+        listener,
         module,
         arbiters,
     } = setup;
@@ -126,6 +134,7 @@ pub fn start(
             let buffer = PublishBuffer::new(buffer, clock).start();
             let publisher = Publisher::new(publisher, module, endpoint, &buffer, clock, entropy)
                 .journal(tags)
+                .listener(listener)
                 .start();
             Client { buffer, publisher }
         }
@@ -135,7 +144,9 @@ pub fn start(
             });
             let side = buffer.clone();
             let publisher = Publisher::start_in_arbiter(&towards_server, move |_| {
-                Publisher::new(publisher, module, endpoint, &side, clock, entropy).journal(tags)
+                Publisher::new(publisher, module, endpoint, &side, clock, entropy)
+                    .journal(tags)
+                    .listener(listener)
             });
             Client { buffer, publisher }
         }

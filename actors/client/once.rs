@@ -7,12 +7,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix::prelude::*;
+use rollcall_core::endpoint::ModuleId;
+use rollcall_core::entropy::Entropy;
 use rollcall_core::manager::{self, Nak, Presence};
 use rollcall_core::publisher::Settings;
 use tokio::sync::oneshot;
 
-use super::PublishBuffer;
-use crate::messages::{ManagerIncoming, ModuleInput, SessionId, ToModule, ToSession};
+use super::{Client, Kept, PublishBuffer, Setup, Shutdown};
+use crate::clock::Clock;
+use crate::endpoint::Endpoint;
+use crate::messages::{Attach, ManagerIncoming, ModuleInput, SessionId, ToModule, ToSession};
 
 /// The number of the next such session; never seen outside of this process.
 static NEXT: AtomicU64 = AtomicU64::new(u64::MAX);
@@ -32,13 +36,68 @@ pub enum Unpublished {
 }
 
 /// The settings of an agent that publishes one state for somebody who waits: it says what is wrong instead of trying
-/// for ever.
+/// for ever. What it has published once it keeps alive through every failure that passes.
 pub fn settings(server: Option<String>, expires: u32) -> Settings {
     Settings {
         server,
         expires,
         give_up: Some(1),
         ..Settings::default()
+    }
+}
+
+/// A Presence Client of its own, without a Manager, on an endpoint that is there.
+#[derive(Clone, Debug)]
+pub struct Once {
+    client: Client,
+}
+
+impl Once {
+    /// Starts it as the module `module` of the endpoint's table, where it claims nothing. `listener` is told of each
+    /// success, refreshes included.
+    pub fn start(
+        endpoint: &Addr<Endpoint>,
+        module: ModuleId,
+        publisher: Settings,
+        listener: Option<Recipient<Kept>>,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> Self {
+        let buffer = rollcall_core::buffer::Settings::default();
+        let setup = Setup {
+            buffer,
+            publisher,
+            tags: None,
+            listener,
+            module,
+            arbiters: None,
+        };
+        let client = super::start(setup, endpoint.clone().recipient(), clock, entropy);
+        let recipients = vec![client.publisher.clone().recipient()];
+        endpoint.do_send(Attach { module, recipients });
+        Self { client }
+    }
+
+    /// Publishes a state, or removes it if it is withdrawn, and waits for the answer. From then on it is refreshed, for
+    /// as long as this lives.
+    pub async fn publish(
+        &self,
+        presence: Presence,
+        patience: Duration,
+    ) -> Result<Option<String>, Unpublished> {
+        publish(&self.client.buffer, presence, patience).await
+    }
+
+    /// Removes what is published, and waits until that is done, or for so long.
+    pub async fn remove(self, limit: Duration) {
+        // An actor that has ended has nothing to remove.
+        let _ = self
+            .client
+            .publisher
+            .send(Shutdown {
+                unpublish: Some(limit),
+            })
+            .await;
     }
 }
 

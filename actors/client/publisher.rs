@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 
 use super::tags::Journal;
-use super::{Alarm, Demand, PublishBuffer, Report, Shutdown, Take};
+use super::{Alarm, Demand, Kept, PublishBuffer, Report, Shutdown, Take};
 use crate::clock::Clock;
 use crate::messages::{FromModule, ModuleInput, ModuleOutput, TakeSnapshot, ToModule};
 
@@ -28,6 +28,7 @@ pub struct Publisher {
     asked: usize,
     journal_path: Option<PathBuf>,
     journal: Option<Journal>,
+    listener: Option<Recipient<Kept>>,
     /// Who waits for the end.
     waiting: Vec<oneshot::Sender<()>>,
     drained: bool,
@@ -75,6 +76,7 @@ impl Publisher {
             asked: 0,
             journal_path: None,
             journal: None,
+            listener: None,
             waiting: Vec::new(),
             drained: false,
             alarm: Alarm::default(),
@@ -84,6 +86,12 @@ impl Publisher {
     /// Keeps entity-tags in this file, and takes up those that are in it.
     pub fn journal(mut self, path: Option<PathBuf>) -> Self {
         self.journal_path = path;
+        self
+    }
+
+    /// Tells somebody of each success.
+    pub fn listener(mut self, listener: Option<Recipient<Kept>>) -> Self {
+        self.listener = listener;
         self
     }
 
@@ -107,6 +115,9 @@ impl Publisher {
                     report.done.push((entry, outcome));
                 }
                 Effect::Remember(tag) => {
+                    if let Some(listener) = &self.listener {
+                        listener.do_send(Kept(tag.clone()));
+                    }
                     if let Some(journal) = &mut self.journal {
                         journal.remember(tag);
                     }

@@ -45,11 +45,12 @@ impl World {
             buffer,
             publisher: Settings::default(),
             tags,
+            listener: None,
             module: ModuleId(2),
             arbiters: None,
         };
         let clock = Clock::starting_at(Timestamp::from_millis(1_700_000_000_000));
-        let client = super::start(setup, endpoint.recipient(), clock, Entropy::from_number(1));
+        let client = start(setup, endpoint.recipient(), clock, Entropy::from_number(1));
         let session = Probe::start();
         Self {
             client,

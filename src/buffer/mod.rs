@@ -41,12 +41,14 @@ pub enum Overflow {
 }
 
 /// How large the buffer is, and what it does when that is not enough.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Presentities it holds at once; at least 1.
     pub capacity: usize,
     /// What to do with one more.
     pub overflow: Overflow,
+    /// The domains to publish for, in lower case; every domain when empty.
+    pub domains: Vec<String>,
 }
 
 impl Default for Settings {
@@ -54,6 +56,7 @@ impl Default for Settings {
         Self {
             capacity: 1024,
             overflow: Overflow::Block,
+            domains: Vec::new(),
         }
     }
 }
@@ -121,6 +124,8 @@ pub struct Counters {
     pub refused_full: u64,
     /// States refused because their entity is no presentity's URI.
     pub refused_entity: u64,
+    /// States refused because they are of a domain that is not ours.
+    pub refused_domain: u64,
     /// Entries handed to the publisher.
     pub taken: u64,
     /// Entries that came back for another attempt.
@@ -197,13 +202,23 @@ impl Buffer {
         self.outstanding = self.outstanding.saturating_sub(1);
         let seq = presence.seq;
         match presentity(&presence.entity) {
-            Some(aor) => self.put(aor, presence, out),
+            Some((_, host)) if !self.serves(&host) => {
+                self.counters.refused_domain += 1;
+                let reason = format!("this client does not publish for {host}");
+                self.nak(seq, 0, &reason, out);
+            }
+            Some((aor, _)) => self.put(aor, presence, out),
             None => {
                 self.counters.refused_entity += 1;
                 self.nak(seq, 0, "the entity is not a sip, sips or pres URI", out);
             }
         }
         self.grant(out);
+    }
+
+    fn serves(&self, host: &str) -> bool {
+        let domains = &self.settings.domains;
+        domains.is_empty() || domains.iter().any(|domain| domain == host)
     }
 
     fn put(&mut self, aor: String, presence: Presence, out: &mut Vec<Effect>) {
@@ -507,8 +522,8 @@ fn refusal(code: u16, reason: &str) -> Outcome {
     }
 }
 
-/// The canonical form of a presentity's URI; `None` for what cannot be published by SIP.
-pub fn presentity(entity: &str) -> Option<String> {
+/// The canonical form of a presentity's URI, and its domain; `None` for what cannot be published by SIP.
+fn presentity(entity: &str) -> Option<(String, String)> {
     let uri = Uri::parse(entity.trim()).ok()?;
     match uri.scheme {
         Scheme::Sip | Scheme::Sips | Scheme::Pres => {}
@@ -516,5 +531,6 @@ pub fn presentity(entity: &str) -> Option<String> {
     }
     // It is to stand in a start line, between angle brackets, and in a line of the tag journal.
     let unfit = |c: char| c.is_whitespace() || c.is_control() || "<>\"".contains(c);
-    Some(uri.aor()).filter(|aor| !aor.contains(unfit))
+    let aor = uri.aor();
+    (!aor.contains(unfit)).then(|| (aor, uri.host.to_string()))
 }

@@ -20,7 +20,11 @@ fn state(entity: &str, seq: u64) -> Presence {
 }
 
 fn buffer(capacity: usize, overflow: Overflow) -> Buffer {
-    let mut buffer = Buffer::new(Settings { capacity, overflow });
+    let mut buffer = Buffer::new(Settings {
+        capacity,
+        overflow,
+        ..Settings::default()
+    });
     buffer.session(Some("run 1"), &mut Vec::new());
     buffer
 }
@@ -151,7 +155,7 @@ fn an_outcome_is_taken_once() {
 fn a_full_buffer_that_blocks_gives_no_credit_until_an_entry_has_left() {
     let mut buffer = Buffer::new(Settings {
         capacity: 2,
-        overflow: Overflow::Block,
+        ..Settings::default()
     });
     let mut out = Vec::new();
     buffer.session(Some("run 1"), &mut out);
@@ -335,4 +339,21 @@ fn a_presentity_that_changes_all_day_behind_a_dead_server_does_not_fill_the_memo
     out.retain(|effect| !matches!(effect, Effect::Credit(_)));
     assert_eq!(out.remove(0), nak(0, 0, "superseded by newer states"));
     assert!(out == (1..=most).map(|seq| ack(seq, "e1")).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_state_of_another_domain_is_refused() {
+    let settings = Settings {
+        domains: vec!["example.com".to_owned()],
+        ..Settings::default()
+    };
+    let mut buffer = Buffer::new(settings);
+    buffer.session(Some("run 1"), &mut Vec::new());
+    assert_eq!(offer(&mut buffer, "sip:a@Example.COM", 1), []);
+    let effects = offer(&mut buffer, "sip:a@example.org", 2);
+    assert_eq!(
+        effects,
+        [nak(2, 0, "this client does not publish for example.org")]
+    );
+    assert_eq!(buffer.counters().refused_domain, 1);
 }

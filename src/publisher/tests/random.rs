@@ -44,6 +44,7 @@ impl Client {
         let mut buffer = Buffer::new(buffer::Settings {
             capacity: 4,
             overflow,
+            ..buffer::Settings::default()
         });
         buffer.session(Some("run"), &mut Vec::new());
         let settings = Settings {

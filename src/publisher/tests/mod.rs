@@ -18,7 +18,7 @@ mod random;
 use std::sync::Arc;
 
 use super::*;
-use crate::exchange::{ConnectionId, Flow, OutcomeResult, Transport};
+use crate::exchange::{ConnectionId, Flow, OutcomeResult, Outgoing, Transport};
 use crate::manager::Presence;
 use crate::sip::{Message, Name, write_request};
 

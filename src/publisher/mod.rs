@@ -1,6 +1,6 @@
 //! The event publication agent (RFC 3903, sections 4 and 5): keeps the state of many presentities published.
 //!
-//! One [machine](machine::Machine) per presentity, at most one PUBLISH in flight for each (section 4), a window of many
+//! One machine per presentity, at most one PUBLISH in flight for each (section 4), a window of many
 //! presentities at once. Each machine is in flight, queued behind a full window, or has a timer; else it ends.
 //!
 //! ```text

@@ -1,7 +1,25 @@
-//! The hub of the Manager: merges what all sources say and tells every Presence Client.
+//! The hub of the Manager: a shell over [`rollcall_core::manager::hub`].
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use actix::prelude::*;
-use rollcall_core::manager::Presence;
+use rollcall_core::manager::hub::{Effect, Hub, Peer, Settings};
+use rollcall_core::manager::{Message as Document, Presence};
+use tracing::{debug, error, info, warn};
+
+use super::journal;
+use crate::client::Alarm;
+use crate::clock::Clock;
+use crate::messages::{ManagerIncoming, ModuleInput, SessionId, TakeSnapshot, ToModule, ToSession};
+
+/// The types that the hub claims in its endpoint's module table.
+pub const MANAGER_TYPES: [&str; 6] = ["PC", "SOURCE", "PRESENCE", "ACK", "NAK", "BYE"];
+
+/// How long changes are gathered before the journal is written.
+const GATHER: Duration = Duration::from_secs(1);
 
 /// Source → hub: the state of one presentity, as a source within this process says it.
 ///
@@ -14,4 +32,208 @@ pub struct FromSource {
     pub source: String,
     /// What it says.
     pub presence: Presence,
+}
+
+/// Asks the hub for its last word: the merged state of every presentity, the withdrawn ones included.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Vec<Presence>")]
+pub struct TakePresences;
+
+/// Says goodbye to all sessions, writes the journal and ends the hub.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Shutdown;
+
+/// The hub actor.
+#[derive(Debug)]
+pub struct Manager {
+    core: Hub,
+    clock: Clock,
+    sessions: BTreeMap<SessionId, Recipient<ToSession>>,
+    alarm: Alarm,
+    journal: Option<Journal>,
+}
+
+#[derive(Debug)]
+struct Journal {
+    path: PathBuf,
+    /// The revision of the hub that stands in the file.
+    saved: u64,
+    /// A write is under way or waits for changes to gather.
+    busy: bool,
+}
+
+impl Manager {
+    /// A hub that knows nothing yet.
+    pub fn new(settings: Settings, clock: Clock) -> Self {
+        Self { core: Hub::new(settings), clock, sessions: BTreeMap::new(), alarm: Alarm::default(), journal: None }
+    }
+
+    /// Keeps what sources say in a file, and takes back what stands there.
+    pub fn with_journal(mut self, path: PathBuf) -> io::Result<Self> {
+        let now = self.clock.now();
+        let loaded = journal::load(&path, now)?;
+        for problem in &loaded.problems {
+            warn!(path = %path.display(), problem, "a part of the state file can't be read and is left out");
+        }
+        let count = loaded.presences.len();
+        for presence in loaded.presences {
+            if let Err(refusal) = self.core.restore(now, presence) {
+                warn!(%refusal, "a state of the state file is left out");
+            }
+        }
+        info!(path = %path.display(), count, "state file read");
+        self.journal = Some(Journal { path, saved: self.core.revision(), busy: false });
+        Ok(self)
+    }
+
+    fn incoming(&mut self, incoming: ManagerIncoming) {
+        let ManagerIncoming { session, reply, message } = incoming;
+        debug!(session = session.0, kind = message.kind(), "message");
+        let gone = matches!(message, Document::Bye(Some(_)));
+        self.sessions.entry(session).or_insert(reply);
+        let mut out = Vec::new();
+        self.core.receive(self.clock.now(), Peer(session.0), message, &mut out);
+        self.run(out);
+        if gone {
+            self.sessions.remove(&session);
+        }
+    }
+
+    fn run(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Send(peer, message) => self.tell(peer, ToSession::Send(message)),
+                Effect::Credit(peer, more) => self.tell(peer, ToSession::Credit(more)),
+                Effect::Close(peer, message) => {
+                    self.tell(peer, ToSession::Close(message));
+                    self.sessions.remove(&SessionId(peer.0));
+                }
+            }
+        }
+    }
+
+    fn tell(&self, peer: Peer, message: ToSession) {
+        if let Some(session) = self.sessions.get(&SessionId(peer.0)) {
+            session.do_send(message);
+        }
+    }
+
+    /// Sets the alarm, and sees to the journal.
+    fn settle(&mut self, ctx: &mut Context<Self>) {
+        self.alarm.set(self.core.next_wake(), self.clock, ctx, |hub, ctx| {
+            hub.alarm.fired();
+            let mut out = Vec::new();
+            hub.core.wake(hub.clock.now(), &mut out);
+            hub.run(out);
+            hub.settle(ctx);
+        });
+        let revision = self.core.revision();
+        if let Some(journal) = &mut self.journal
+            && !journal.busy
+            && journal.saved != revision
+        {
+            journal.busy = true;
+            ctx.run_later(GATHER, Self::save);
+        }
+    }
+
+    fn save(&mut self, ctx: &mut Context<Self>) {
+        let Some(journal) = &self.journal else { return };
+        let (path, revision) = (journal.path.clone(), self.core.revision());
+        let content = journal::encode(self.core.export());
+        let saving = tokio::task::spawn_blocking(move || journal::save(&path, &content));
+        ctx.spawn(saving.into_actor(self).map(move |result, hub, ctx| {
+            hub.saved(revision, result.unwrap_or_else(|panic| Err(io::Error::other(panic))));
+            hub.settle(ctx);
+        }));
+    }
+
+    fn saved(&mut self, revision: u64, result: io::Result<()>) {
+        let Some(journal) = &mut self.journal else { return };
+        journal.busy = false;
+        // After a failure the next change tries again.
+        journal.saved = revision;
+        if let Err(error) = result {
+            error!(path = %journal.path.display(), %error, "the state file can't be written");
+        }
+    }
+}
+
+impl Actor for Manager {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.settle(ctx);
+    }
+}
+
+impl Handler<ToModule> for Manager {
+    type Result = ();
+
+    fn handle(&mut self, ToModule(inputs): ToModule, ctx: &mut Self::Context) {
+        for input in inputs {
+            match input {
+                ModuleInput::Manager(incoming) => self.incoming(incoming),
+                // It claims no SIP method and sends no request.
+                ModuleInput::Request(_) | ModuleInput::Outcome(_) | ModuleInput::ConnectionClosed(_) => {}
+            }
+        }
+        self.settle(ctx);
+    }
+}
+
+impl Handler<FromSource> for Manager {
+    type Result = ();
+
+    fn handle(&mut self, FromSource { source, presence }: FromSource, ctx: &mut Self::Context) {
+        debug!(source, presentity = presence.entity, "a source speaks");
+        let mut out = Vec::new();
+        if let Err(refusal) = self.core.from_source(self.clock.now(), &source, presence, &mut out) {
+            warn!(source, %refusal, "what a source says is not taken");
+        }
+        self.run(out);
+        self.settle(ctx);
+    }
+}
+
+impl Handler<TakePresences> for Manager {
+    type Result = MessageResult<TakePresences>;
+
+    fn handle(&mut self, _: TakePresences, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.core.presences().cloned().collect())
+    }
+}
+
+impl Handler<Shutdown> for Manager {
+    type Result = ();
+
+    fn handle(&mut self, _: Shutdown, ctx: &mut Self::Context) {
+        let mut out = Vec::new();
+        self.core.shut_down(&mut out);
+        self.run(out);
+        let revision = self.core.revision();
+        if let Some(journal) = &self.journal
+            && (journal.busy || journal.saved != revision)
+        {
+            let result = journal::save(&journal.path, &journal::encode(self.core.export()));
+            self.saved(revision, result);
+        }
+        ctx.stop();
+    }
+}
+
+impl Handler<TakeSnapshot> for Manager {
+    type Result = MessageResult<TakeSnapshot>;
+
+    fn handle(&mut self, _: TakeSnapshot, _: &mut Self::Context) -> Self::Result {
+        let (presentities, sources, clients) = self.core.sizes();
+        MessageResult(serde_json::json!({
+            "actor": "manager",
+            "counters": self.core.counters(),
+            "presentities": presentities,
+            "sources": sources,
+            "presence_clients": clients,
+        }))
+    }
 }

@@ -118,7 +118,7 @@ impl Fields {
             let before = position(&reader);
             match reader
                 .read_event()
-                .map_err(|error| Problem::IllFormed(error.to_string()))?
+                .map_err(ill_formed)?
             {
                 Event::Start(start) => {
                     depth += 1;
@@ -449,8 +449,13 @@ fn bad(element: &'static str, value: &str, allowed: &'static str) -> Problem {
     }
 }
 
+fn ill_formed(error: impl std::fmt::Display) -> Problem {
+    // It may quote names of any length.
+    Problem::IllFormed(shortened(&error.to_string()))
+}
+
 fn shortened(value: &str) -> String {
-    value.chars().take(80).collect()
+    value.chars().take(120).collect()
 }
 
 /// Whether a text may be the name of an element in RPID: a name of XML without a prefix, in ASCII.
@@ -486,7 +491,7 @@ fn resolve(reference: &BytesRef) -> Result<char, Problem> {
 fn field(start: &BytesStart) -> Result<Field, Problem> {
     let mut lang = None;
     for attribute in start.attributes() {
-        let attribute = attribute.map_err(|error| Problem::IllFormed(error.to_string()))?;
+        let attribute = attribute.map_err(ill_formed)?;
         let name: &str = attribute.key.as_ref();
         if name == "lang" || name == "xml:lang" {
             lang = Some(value(&attribute)?).filter(|lang| !lang.is_empty());
@@ -511,14 +516,14 @@ fn field(start: &BytesStart) -> Result<Field, Problem> {
 fn value(attribute: &quick_xml::events::attributes::Attribute) -> Result<String, Problem> {
     let value = attribute.normalized_value(quick_xml::XmlVersion::Implicit1_0);
     Ok(value
-        .map_err(|error| Problem::IllFormed(error.to_string()))?
+        .map_err(ill_formed)?
         .into_owned())
 }
 
 /// Attributes deep inside are not looked at, but they must be well formed: they are passed on as they are.
 fn check_attributes(start: &BytesStart) -> Result<(), Problem> {
     for attribute in start.attributes() {
-        let attribute = attribute.map_err(|error| Problem::IllFormed(error.to_string()))?;
+        let attribute = attribute.map_err(ill_formed)?;
         value(&attribute)?;
     }
     Ok(())
@@ -528,7 +533,7 @@ fn check_attributes(start: &BytesStart) -> Result<(), Problem> {
 fn namespace_declarations(start: &BytesStart) -> Result<Vec<(String, String)>, Problem> {
     let mut found = Vec::new();
     for attribute in start.attributes() {
-        let attribute = attribute.map_err(|error| Problem::IllFormed(error.to_string()))?;
+        let attribute = attribute.map_err(ill_formed)?;
         value(&attribute)?;
         let name: &str = attribute.key.as_ref();
         if name == "xmlns" || name.starts_with("xmlns:") {
@@ -540,9 +545,8 @@ fn namespace_declarations(start: &BytesStart) -> Result<Vec<(String, String)>, P
 
 /// The `<presence>` element as it was written; namespaces that the root of the message declares are declared again.
 fn passed_through(raw: &str, outer: &[(String, String)]) -> Result<Document, Problem> {
-    let ill = |error: quick_xml::Error| Problem::IllFormed(error.to_string());
     let mut reader = Reader::from_str(raw);
-    let (start, empty) = match reader.read_event().map_err(ill)? {
+    let (start, empty) = match reader.read_event().map_err(ill_formed)? {
         Event::Start(start) => (start, false),
         Event::Empty(start) => (start, true),
         _ => return Err(Problem::Document("it has no start tag")),
@@ -591,7 +595,7 @@ fn passed_through(raw: &str, outer: &[(String, String)]) -> Result<Document, Pro
     };
     writer
         .write_event(event)
-        .map_err(|error| ill(error.into()))?;
+        .map_err(ill_formed)?;
     let mut text = String::from_utf8(writer.into_inner()).map_err(|_| Problem::Encoding)?;
     text.push_str(&raw[position(&reader)..]);
     Ok(Document { text, entity })

@@ -283,8 +283,8 @@ impl Session {
             | (Role::PresenceClient, message @ (Message::Ack(_) | Message::Nak(_))) => {
                 self.forward(message, out);
             }
-            // The module table knows whether somebody claims it.
-            (_, message @ Message::Other { .. }) => out.push(Effect::Forward(message)),
+            // The module table knows whether somebody claims it; if nobody does, the endpoint gives the credit back.
+            (_, message @ Message::Other { .. }) => self.forward(message, out),
             (_, message @ (Message::PresenceClient(_) | Message::Source(_))) => {
                 refuse(&message, "you have said who you are", out);
             }
@@ -324,7 +324,7 @@ impl Session {
                 self.forward(Message::Presence(presence), out);
             }
             message @ (Message::Ack(_) | Message::Nak(_)) => self.forward(message, out),
-            message @ Message::Other { .. } => out.push(Effect::Forward(message)),
+            message @ Message::Other { .. } => self.forward(message, out),
             message => refuse(&message, "a Manager sends PRESENCE", out),
         }
     }
@@ -353,8 +353,12 @@ impl Session {
         }
     }
 
-    /// The peer will send nothing more, though it may still read.
-    pub fn end_of_stream(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+    /// The peer will send nothing more, though it may still read. `cut_off` if that was within a document.
+    pub fn end_of_stream(&mut self, now: Timestamp, cut_off: bool, out: &mut Vec<Effect>) {
+        if cut_off && !matches!(self.phase, Phase::Leaving { .. } | Phase::Ended) {
+            let reason = "the document was cut off by the end of the stream".to_owned();
+            out.push(Effect::Write(Message::Error(reason)));
+        }
         self.leave(now, End::Closed, out);
     }
 

@@ -302,7 +302,7 @@ fn without_credit_nothing_is_read_and_silence_does_not_count() {
 #[test]
 fn a_source_that_leaves_still_gets_what_it_is_owed() {
     let mut bench = Bench::greeted(Message::Source(hello("s")));
-    let left = bench.run(|session, now, out| session.end_of_stream(now, out));
+    let left = bench.run(|session, now, out| session.end_of_stream(now, false, out));
     assert_eq!(left, [Effect::Forward(Message::Bye(None))]);
     assert!(!bench.session.may_read());
     let ack = Message::Ack(Ack {
@@ -319,6 +319,18 @@ fn a_source_that_leaves_still_gets_what_it_is_owed() {
             Effect::Write(Message::Bye(None)),
             Effect::Forward(Message::Bye(Some("closed from this end".into()))),
             Effect::End(End::Ours),
+        ]
+    );
+}
+
+#[test]
+fn half_a_document_at_the_end_is_reported() {
+    let mut bench = Bench::greeted(Message::Source(hello("s")));
+    assert_eq!(
+        bench.run(|session, now, out| session.end_of_stream(now, true, out)),
+        [
+            error("the document was cut off by the end of the stream"),
+            Effect::Forward(Message::Bye(None)),
         ]
     );
 }

@@ -1,0 +1,123 @@
+//! A file in which the last word of each source outlives a restart of the Manager.
+//!
+//! It is a stream of `PRESENCE` documents, as sources send them: one for each source of each presentity. It is written
+//! whole and put in place by a rename, so that a crash leaves the old one or the new one. What it is for is the word of
+//! sources that do not come again by themselves, such as a script; so a second that is lost to a `kill -9` is not worth
+//! more, and an `ACK` says that a state was published, not that it stands here.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use bytes::BytesMut;
+use rollcall_core::manager::{Frame, FrameFinder, Message, Presence, read, write};
+use rollcall_core::time::Timestamp;
+
+/// What a journal held.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// The words of the sources.
+    pub presences: Vec<Presence>,
+    /// What could not be read, in words.
+    pub problems: Vec<String>,
+}
+
+/// Reads a journal; one that is not there is empty. What can't be read is left out, and the file is kept beside under
+/// the name `….broken`.
+pub fn load(path: &Path, now: Timestamp) -> io::Result<Loaded> {
+    let mut loaded = Loaded::default();
+    let mut content = match fs::read(path) {
+        Ok(content) => BytesMut::from(&content[..]),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(loaded),
+        Err(error) => return Err(error),
+    };
+    let mut finder = FrameFinder::default();
+    while let Some(frame) = finder.next(&mut content) {
+        match frame {
+            Frame::Document(document) => match read(&document, now) {
+                Ok(Message::Presence(presence)) => loaded.presences.push(*presence),
+                Ok(other) => loaded.problems.push(format!("{} is out of place", other.kind())),
+                Err(error) => loaded.problems.push(error.to_string()),
+            },
+            Frame::Malformed(error) | Frame::Lost(error) => loaded.problems.push(error.to_string()),
+        }
+    }
+    if finder.is_within() {
+        loaded.problems.push("the last document is cut off".to_owned());
+    }
+    if !loaded.problems.is_empty() {
+        fs::copy(path, beside(path, ".broken"))?;
+    }
+    Ok(loaded)
+}
+
+/// The content of a journal.
+pub fn encode(presences: impl Iterator<Item = Presence>) -> Vec<u8> {
+    let mut content = Vec::new();
+    for presence in presences {
+        write(&Message::Presence(Box::new(presence)), &mut content);
+    }
+    content
+}
+
+/// Replaces a journal.
+pub fn save(path: &Path, content: &[u8]) -> io::Result<()> {
+    let new = beside(path, ".new");
+    let mut file = File::create(&new)?;
+    file.write_all(content)?;
+    file.sync_data()?;
+    fs::rename(&new, path)
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_795_424_400_000);
+
+    fn presence(entity: &str) -> Presence {
+        let source = Some("desk".to_owned());
+        Presence { entity: entity.into(), source, idle_since: Some(NOW), ..Presence::default() }
+    }
+
+    #[test]
+    fn what_is_saved_is_loaded() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("state.xml");
+        assert!(load(&path, NOW).expect("nothing yet").presences.is_empty());
+        for presences in [vec![presence("sip:a@x")], vec![presence("sip:b@x"), presence("sip:a@x")]] {
+            save(&path, &encode(presences.clone().into_iter())).expect("saved");
+            let loaded = load(&path, NOW).expect("loaded");
+            assert_eq!(loaded.presences, presences);
+            assert!(loaded.problems.is_empty());
+        }
+    }
+
+    #[test]
+    fn damage_costs_what_is_damaged_and_the_file_is_kept() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("state.xml");
+        let mut content = encode([presence("sip:a@x")].into_iter());
+        content.extend_from_slice(b"<xml><type>PRESENCE</type></xml><xml><type>");
+        content.extend(encode([presence("sip:b@x")].into_iter()));
+        content.extend_from_slice(b"<xml><ty");
+        fs::write(&path, &content).expect("written");
+        let loaded = load(&path, NOW).expect("loaded");
+        assert_eq!(loaded.presences, [presence("sip:a@x"), presence("sip:b@x")]);
+        assert_eq!(
+            loaded.problems,
+            [
+                "PRESENCE needs <entity>",
+                "the document has no </xml> before the next one begins",
+                "the last document is cut off",
+            ]
+        );
+        assert_eq!(fs::read(folder.path().join("state.xml.broken")).expect("kept"), content);
+    }
+}

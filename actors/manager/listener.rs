@@ -1,0 +1,137 @@
+//! Where peers of a Manager connect.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use actix::prelude::*;
+use rollcall_core::manager::session::{Session, Settings};
+use rollcall_core::manager::{Message, to_bytes};
+use tokio::io::AsyncWriteExt;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use tracing::{info, warn};
+
+use super::session::{ManagerSession, Parts};
+use crate::clock::Clock;
+use crate::messages::{ManagerIncoming, SessionId};
+use crate::transport::{Listener, Network, Stream};
+
+/// How long to wait when accepting fails, as it does without file descriptors left.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long a peer that is turned away may take to read why.
+const TURNED_AWAY: Duration = Duration::from_secs(5);
+
+/// Numbers the sessions of a node, so that no two have the same.
+#[derive(Clone, Debug, Default)]
+pub struct SessionIds(Arc<AtomicU64>);
+
+impl SessionIds {
+    /// The next number.
+    pub fn next(&self) -> SessionId {
+        SessionId(self.0.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
+
+/// What a listener gives its sessions.
+#[derive(Clone, Debug)]
+pub struct Acceptance {
+    /// Where their messages go.
+    pub endpoint: Recipient<ManagerIncoming>,
+    /// Heartbeat and patience.
+    pub settings: Settings,
+    /// Connections at a time; the next one is closed with an `ERROR`.
+    pub connections: usize,
+    /// Their numbers.
+    pub ids: SessionIds,
+    /// The node's clock.
+    pub clock: Clock,
+}
+
+/// A place where peers connect. Dropping it stops listening; sessions that stand go on.
+#[derive(Debug)]
+pub struct ManagerListener {
+    addr: SocketAddr,
+    task: JoinHandle<()>,
+    places: Arc<Semaphore>,
+    connections: usize,
+}
+
+impl ManagerListener {
+    /// Begins to listen; each connection becomes a session on the present arbiter.
+    pub async fn open(network: &Network, addr: SocketAddr, acceptance: Acceptance) -> io::Result<Self> {
+        let listener = network.listen(addr).await?;
+        let addr = listener.local_addr()?;
+        let connections = acceptance.connections.clamp(1, Semaphore::MAX_PERMITS);
+        let places = Arc::new(Semaphore::new(connections));
+        let task = actix_rt::spawn(accept(listener, acceptance, places.clone()));
+        Ok(Self { addr, task, places, connections })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// How many sessions stand.
+    pub fn sessions(&self) -> usize {
+        self.connections - self.places.available_permits()
+    }
+
+    /// Stops listening and waits until all sessions have ended, which somebody else sees to. False if that took longer
+    /// than `limit`.
+    pub async fn drain(&self, limit: Duration) -> bool {
+        self.task.abort();
+        let all = u32::try_from(self.connections).unwrap_or(u32::MAX);
+        timeout(limit, self.places.acquire_many(all)).await.is_ok()
+    }
+}
+
+impl Drop for ManagerListener {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn accept(listener: Listener, acceptance: Acceptance, places: Arc<Semaphore>) {
+    loop {
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                warn!(%error, "a connection could not be accepted");
+                sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let Ok(place) = places.clone().try_acquire_owned() else {
+            warn!(%peer, limit = acceptance.connections, "turned away: too many connections");
+            actix_rt::spawn(turn_away(stream));
+            continue;
+        };
+        let (id, clock) = (acceptance.ids.next(), acceptance.clock);
+        info!(session = id.0, %peer, "connection accepted");
+        let host = peer.ip().to_string();
+        ManagerSession::start(Parts {
+            id,
+            stream,
+            session: (Session::manager(acceptance.settings.clone(), &host, clock.now()), Vec::new()),
+            endpoint: acceptance.endpoint.clone(),
+            owner: None,
+            place: Some(place),
+            clock,
+        });
+    }
+}
+
+async fn turn_away(mut stream: Stream) {
+    let reason = "there are too many connections; try again later".to_owned();
+    let writing = async {
+        stream.write_all(&to_bytes(&Message::Error(reason))).await?;
+        stream.shutdown().await
+    };
+    // A peer that does not read it is gone anyway.
+    let _ = timeout(TURNED_AWAY, writing).await;
+}

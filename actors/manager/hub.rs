@@ -175,8 +175,11 @@ impl Handler<ToModule> for Manager {
         for input in inputs {
             match input {
                 ModuleInput::Manager(incoming) => self.incoming(incoming),
-                // It claims no SIP method and sends no request.
-                ModuleInput::Request(_) | ModuleInput::Outcome(_) | ModuleInput::ConnectionClosed(_) => {}
+                // It claims no SIP method, observes none and sends no request.
+                ModuleInput::Request(_)
+                | ModuleInput::Observed { .. }
+                | ModuleInput::Outcome(_)
+                | ModuleInput::ConnectionClosed(_) => {}
             }
         }
         self.settle(ctx);

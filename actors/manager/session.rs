@@ -249,8 +249,6 @@ impl Actor for ManagerSession {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         debug!(session = self.id.0, "session begins");
-        // Commands come under credit, so that their number is bounded; acknowledgements may come in a burst.
-        ctx.set_mailbox_capacity(256);
         let first = std::mem::take(&mut self.first);
         self.ask(ctx, |_, out| out.extend(first));
     }

@@ -121,7 +121,11 @@ impl ManagerSession {
     fn ask(&mut self, ctx: &mut Context<Self>, input: impl FnOnce(&mut Session, &mut Vec<Effect>)) {
         let mut out = Vec::new();
         input(&mut self.core, &mut out);
-        self.run(out, ctx);
+        self.follow(out, ctx);
+    }
+
+    fn follow(&mut self, effects: Vec<Effect>, ctx: &mut Context<Self>) {
+        self.run(effects, ctx);
         self.read_on(ctx);
         self.write_on(ctx);
         self.alarm.set(self.core.next_wake(), self.clock, ctx, |session, ctx| {

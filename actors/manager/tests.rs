@@ -1,1 +1,466 @@
+//! The Manager's actors between scripted peers, on a memory network in virtual time.
+//!
+//! ```text
+//!  source (peer)          Manager (endpoint, hub, sessions)          Presence Client (peer)
+//!    | -- SOURCE ------------> |                                        |
+//!    |                         | <------------------------------- PC -- |
+//!    | -- PRESENCE 7 --------> | -- PRESENCE 1 -----------------------> |
+//!    | <-------------- ACK 7 - | <---------------------------- ACK 1 -- |
+//! ```
 
+use std::time::Duration;
+
+use actix::prelude::*;
+use rollcall_core::endpoint::{ModuleTable, Settings, Sharding};
+use rollcall_core::entropy::Entropy;
+use rollcall_core::manager::{Ack, Message as Document, Presence};
+use rollcall_core::time::Timestamp;
+use tokio::io::AsyncWriteExt;
+use tokio::time::Instant;
+
+use super::hub::{FromSource, TakePresences};
+use super::link::Disconnect;
+use super::*;
+use crate::endpoint::{Endpoint, MAX_CONNECTIONS, Parts};
+use crate::messages::{TakeSnapshot, ToSession};
+use crate::testkit::{EndpointKit, ManagerPeer, World, in_virtual_time};
+
+const MANAGER: ModuleId = ModuleId(1);
+const BUFFER: ModuleId = ModuleId(2);
+const PC: &str = "<xml><type> PC </type> </xml>";
+
+fn clock() -> Clock {
+    Clock::starting_at(Timestamp::from_millis(1_795_424_400_000))
+}
+
+async fn start(network: Network, change: impl FnOnce(&mut Setup)) -> RunningManager {
+    let modules = ModuleTable::builder().module(MANAGER, "manager", &routes(), Sharding::One);
+    let parts = Parts {
+        settings: Settings::default(),
+        modules: modules.build().expect("no conflict"),
+        network: network.clone(),
+        clock: clock(),
+        entropy: Entropy::from_number(1),
+        max_connections: MAX_CONNECTIONS,
+    };
+    let endpoint = Endpoint::new(parts).start();
+    let mut setup = Setup {
+        module: MANAGER,
+        hub: HubSettings::new("m", "r1"),
+        state: None,
+        listen: "0.0.0.0:7000".parse().expect("an address"),
+        connections: 10,
+        network,
+        clock: clock(),
+    };
+    change(&mut setup);
+    super::start(setup, &endpoint).await.expect("a free port")
+}
+
+struct Bench {
+    world: World,
+    manager: RunningManager,
+}
+
+impl Bench {
+    async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    async fn with(change: impl FnOnce(&mut Setup)) -> Self {
+        let world = World::new(1, &["manager", "peer"]);
+        let manager = start(world.network("manager"), change).await;
+        Self { world, manager }
+    }
+
+    async fn peer(&self) -> ManagerPeer {
+        ManagerPeer::connect(&self.world.network("peer"), self.world.addr("manager", 7000)).await
+    }
+
+    async fn client(&self) -> ManagerPeer {
+        let mut peer = self.peer().await;
+        peer.send(PC).await;
+        peer.expect_type("WELCOME").await;
+        peer
+    }
+
+    async fn source(&self, id: &str) -> ManagerPeer {
+        let mut peer = self.peer().await;
+        peer.send(&format!("<xml><type>SOURCE</type><id>{id}</id></xml>")).await;
+        peer.expect_type("WELCOME").await;
+        peer
+    }
+
+    async fn say(&self, entity: &str, activity: &str) {
+        let presence =
+            Presence { entity: entity.into(), activities: vec![activity.into()], ..Presence::default() };
+        self.manager.hub.send(FromSource { source: "here".into(), presence }).await.expect("a hub");
+    }
+
+    async fn counters(&self) -> serde_json::Value {
+        self.manager.hub.send(TakeSnapshot).await.expect("a hub")["counters"].clone()
+    }
+}
+
+fn presence(seq: &str, activity: &str) -> String {
+    format!(
+        "<xml><type>PRESENCE</type>{seq}<entity>sip:a@x</entity><activity>{activity}</activity></xml>"
+    )
+}
+
+fn ack(seq: u64, etag: &str) -> String {
+    format!("<xml><type>ACK</type><seq>{seq}</seq><etag>{etag}</etag></xml>")
+}
+
+#[test]
+fn the_literal_hello_is_served_with_a_snapshot_and_changes() {
+    in_virtual_time(async {
+        let bench = Bench::start().await;
+        bench.say("sip:a@x", "meeting").await;
+        let mut client = bench.peer().await;
+        client.send(PC).await;
+        assert_eq!(
+            client.expect().await,
+            "<xml><type>WELCOME</type><id>m</id><version>1</version><run>r1</run><heartbeat>30</heartbeat></xml>"
+        );
+        assert_eq!(
+            client.expect().await,
+            "<xml><type>PRESENCE</type><seq>1</seq><entity>sip:a@x</entity><source>here</source>\
+             <activity>meeting</activity></xml>"
+        );
+        bench.say("sip:a@x", "away").await;
+        assert!(client.expect_type("PRESENCE").await.contains("<seq>2</seq>"));
+    });
+}
+
+#[test]
+fn a_word_of_a_source_goes_out_and_its_outcome_comes_back() {
+    in_virtual_time(async {
+        let bench = Bench::start().await;
+        let (mut client, mut source) = (bench.client().await, bench.source("desk").await);
+        source.send(&presence("<seq>7</seq>", "busy")).await;
+        assert!(client.expect_type("PRESENCE").await.contains("<source>desk</source><activity>busy"));
+        client.send(&ack(1, "e1")).await;
+        assert_eq!(source.expect().await, ack(7, "e1"));
+        source.send(&presence("<seq>8</seq>", "away")).await;
+        client.expect_type("PRESENCE").await;
+        let nak = "<type>NAK</type><seq>2</seq><code>403</code><reason>not yours</reason></xml>";
+        client.send(&format!("<xml>{nak}")).await;
+        assert_eq!(source.expect().await, format!("<xml>{nak}").replace(">2<", ">8<"));
+        let counters = bench.counters().await;
+        assert_eq!((&counters["accepted"], &counters["acked"], &counters["naked"]), (&2.into(), &1.into(), &1.into()));
+    });
+}
+
+#[test]
+fn bad_documents_are_answered_and_the_session_goes_on() {
+    in_virtual_time(async {
+        let bench = Bench::start().await;
+        let mut source = bench.source("desk").await;
+        for (bad, answer) in [
+            ("<xml><type>PRESENCE</type></xml>", "PRESENCE needs &lt;entity&gt;"),
+            ("<xml><type>PRESENCE</typo></xml>", "not well-formed: "),
+            ("<xml><type>PRESENCE</type>", "the document has no &lt;/xml&gt; before the next one begins"),
+            ("<xml><type>ROSTER</type></xml>", "nobody here takes messages of type ROSTER"),
+            ("<xml><type>ACK</type><seq>1</seq></xml>", "ACK is out of place"),
+        ] {
+            source.send(bad).await;
+            source.send("<xml><type>PING</type></xml>").await;
+            // What the endpoint answers may come behind the PONG.
+            let answers = [source.expect().await, source.expect().await];
+            assert!(answers.iter().any(|it| it.contains(answer)), "{bad}: {answers:?}");
+            assert!(answers.iter().any(|it| it.contains("PONG")), "{bad}: {answers:?}");
+        }
+        source.send(&presence("<seq>1</seq>", "a b")).await;
+        assert!(source.expect_type("NAK").await.contains("<seq>1</seq><code>400</code>"));
+    });
+}
+
+#[test]
+fn lost_framing_closes_that_session_and_no_other() {
+    in_virtual_time(async {
+        let bench = Bench::start().await;
+        let (mut good, mut bad) = (bench.client().await, bench.client().await);
+        bad.send("hello?").await;
+        assert!(bad.expect_type("ERROR").await.contains("there is text between documents"));
+        bad.expect_close().await;
+        bench.say("sip:a@x", "away").await;
+        good.expect_type("PRESENCE").await;
+    });
+}
+
+#[test]
+fn silence_ends_a_session_and_answers_keep_it() {
+    in_virtual_time(async {
+        let bench = Bench::start().await;
+        let (begin, mut silent, mut alive) = (Instant::now(), bench.client().await, bench.client().await);
+        for _ in 0..2 {
+            silent.expect_type("PING").await;
+            alive.expect_type("PING").await;
+            alive.send("<xml><type>PONG</type></xml>").await;
+        }
+        assert!(silent.expect_type("ERROR").await.contains("nothing heard for 90s"));
+        silent.expect_close().await;
+        assert_eq!(begin.elapsed().as_secs(), 90);
+        alive.expect_type("PING").await;
+        assert_eq!(bench.manager.listener.sessions(), 1);
+    });
+}
+
+#[test]
+fn who_does_not_say_hello_is_let_go() {
+    in_virtual_time(async {
+        let bench = Bench::start().await;
+        let (begin, mut peer) = (Instant::now(), bench.peer().await);
+        peer.send("<xml><ty").await;
+        assert!(peer.expect_type("ERROR").await.contains("no hello within 10s"));
+        peer.expect_close().await;
+        assert_eq!(begin.elapsed().as_secs(), 10);
+    });
+}
+
+#[test]
+fn one_connection_too_many_is_turned_away_until_another_goes() {
+    in_virtual_time(async {
+        let bench = Bench::with(|setup| setup.connections = 1).await;
+        let mut first = bench.client().await;
+        let mut second = bench.peer().await;
+        assert!(second.expect_type("ERROR").await.contains("too many connections"));
+        second.expect_close().await;
+        first.send("<xml><type>BYE</type></xml>").await;
+        first.expect_type("BYE").await;
+        first.expect_close().await;
+        bench.client().await;
+    });
+}
+
+/// `printf … | nc -N`: the peer closes its half at once.
+#[test]
+fn a_script_that_says_its_word_and_closes_its_half_gets_its_answer() {
+    in_virtual_time(async {
+        let bench = Bench::start().await;
+        let mut client = bench.client().await;
+        let to = bench.world.addr("manager", 7000);
+        let mut stream = bench.world.network("peer").connect(to).await.expect("a connection");
+        let script = format!("<xml><type>SOURCE</type></xml>{}", presence("<seq>1</seq>", "busy"));
+        stream.write_all(script.as_bytes()).await.expect("written");
+        stream.shutdown().await.expect("half closed");
+        let mut script = ManagerPeer::over(stream);
+        script.expect_type("WELCOME").await;
+        assert!(client.expect_type("PRESENCE").await.contains("<source>10.0.0.2</source>"));
+        client.send(&ack(1, "e1")).await;
+        assert_eq!(script.expect().await, ack(1, "e1"));
+        script.expect_type("BYE").await;
+        script.expect_close().await;
+        // Its word stays.
+        let mut later = bench.client().await;
+        later.expect_type("PRESENCE").await;
+    });
+}
+
+#[test]
+fn a_source_is_not_read_beyond_its_credit() {
+    in_virtual_time(async {
+        let bench = Bench::with(|setup| setup.hub.source_credit = 2).await;
+        let mut source = bench.source("desk").await;
+        for (seq, activity) in [(1, "busy"), (2, "away"), (3, "meeting")] {
+            source.send(&presence(&format!("<seq>{seq}</seq>"), activity)).await;
+        }
+        // Two heartbeats later it still has not been read; and it is not cut off for it.
+        for _ in 0..10 {
+            source.expect_type("PING").await;
+        }
+        assert_eq!(bench.counters().await["accepted"], 2);
+        let mut client = bench.client().await;
+        assert!(client.expect_type("PRESENCE").await.contains("away"));
+        client.send(&ack(2, "e")).await;
+        assert_eq!(source.find_type("ACK").await, ack(1, "e"));
+        assert_eq!(source.expect().await, ack(2, "e"));
+        assert!(client.expect_type("PRESENCE").await.contains("meeting"));
+    });
+}
+
+#[test]
+fn an_orderly_end_says_goodbye_to_everybody() {
+    in_virtual_time(async {
+        let bench = Bench::start().await;
+        let (mut client, mut source) = (bench.client().await, bench.source("desk").await);
+        let gone = bench.manager.shut_down(Duration::from_secs(1));
+        let (gone, ..) = tokio::join!(
+            gone,
+            async {
+                assert!(client.expect_type("BYE").await.contains("shutting down"));
+                client.expect_close().await;
+            },
+            async {
+                source.expect_type("BYE").await;
+                source.expect_close().await;
+            }
+        );
+        assert!(gone);
+    });
+}
+
+#[test]
+fn the_last_word_is_there_after_a_restart_with_a_state_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("state.xml");
+    in_virtual_time(async {
+        let with_state = |setup: &mut Setup| setup.state = Some(path.clone());
+        let bench = Bench::with(with_state).await;
+        bench.say("sip:a@x", "busy").await;
+        // Gathered for a second, then written; a kill after that loses nothing.
+        let written = async {
+            while !path.exists() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), written).await.expect("written in time");
+        let network = bench.world.restart("manager");
+        let again = start(network, with_state).await;
+        let presences = again.hub.send(TakePresences).await.expect("a hub");
+        assert_eq!(presences[0].activities, ["busy"]);
+
+        // Withdrawn right before an orderly end.
+        let presence = Presence { entity: "sip:a@x".into(), withdrawn: true, ..Presence::default() };
+        again.hub.send(FromSource { source: "here".into(), presence }).await.expect("a hub");
+        assert!(again.shut_down(Duration::from_secs(1)).await);
+        let third = start(bench.world.restart("manager"), with_state).await;
+        assert!(third.hub.send(TakePresences).await.expect("a hub")[0].withdrawn);
+    });
+}
+
+/// A Presence Client's link, with a probe in the place of its publish buffer.
+struct Client {
+    kit: EndpointKit,
+    link: Addr<Link>,
+}
+
+async fn client(world: &World, host: &str) -> Client {
+    let claims = [Route::manager("PRESENCE"), Route::manager("WELCOME")];
+    let table = ModuleTable::builder().module(BUFFER, "buffer", &claims, Sharding::One);
+    let kit = EndpointKit::start(world.network(host), table.build().expect("no conflict")).await;
+    let settings = LinkSettings { id: Some("pc1".into()), ..LinkSettings::new("10.0.0.1", 7000) };
+    let parts = LinkParts {
+        settings,
+        network: world.network(host),
+        endpoint: kit.endpoint.clone().recipient(),
+        ids: SessionIds::default(),
+        clock: clock(),
+        entropy: Entropy::from_number(1),
+    };
+    let link = Link::new(parts).start();
+    Client { kit, link }
+}
+
+impl Client {
+    async fn welcomed(&mut self) -> Recipient<ToSession> {
+        let incoming = self.kit.module(BUFFER).manager().await;
+        assert_eq!(incoming.message.kind(), "WELCOME");
+        incoming.reply
+    }
+
+    async fn presence(&mut self) -> Presence {
+        match self.kit.module(BUFFER).manager().await.message {
+            Document::Presence(presence) => *presence,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_presence_client_is_told_under_credit_and_answers() {
+    in_virtual_time(async {
+        let bench = Bench::start().await;
+        for (entity, activity) in [("sip:a@x", "busy"), ("sip:b@x", "away")] {
+            bench.say(entity, activity).await;
+        }
+        let mut client = client(&bench.world, "peer").await;
+        let session = client.welcomed().await;
+        // Ten minutes without credit: nothing is read, and both ends still stand.
+        client.kit.module(BUFFER).expect_nothing(Duration::from_secs(600)).await;
+        session.do_send(ToSession::Credit(1));
+        assert_eq!(client.presence().await.seq, Some(1));
+        client.kit.module(BUFFER).expect_nothing(Duration::from_secs(600)).await;
+        session.do_send(ToSession::Credit(1));
+        assert_eq!(client.presence().await.seq, Some(2));
+        let mut source = bench.source("here").await;
+        source.send(&presence("<seq>9</seq>", "busy")).await;
+        session.do_send(ToSession::Send(Document::Ack(Ack { seq: 1, etag: Some("e1".into()) })));
+        assert_eq!(source.find_type("ACK").await, ack(9, "e1"));
+        assert_eq!(bench.manager.listener.sessions(), 2, "the link's first session still stands");
+    });
+}
+
+#[test]
+fn a_presence_client_finds_its_manager_again_and_goes_on_where_it_was() {
+    in_virtual_time(async {
+        let world = World::new(1, &["manager", "peer"]);
+        let listener = world.network("manager").listen(world.addr("manager", 7000)).await.expect("a port");
+        let mut client = client(&world, "peer").await;
+        let welcome = "<xml><type>WELCOME</type><id>m</id><run>r1</run><heartbeat>10</heartbeat></xml>";
+        let told = |seq: u64, entity: &str| {
+            format!("<xml><type>PRESENCE</type><seq>{seq}</seq><entity>{entity}</entity></xml>")
+        };
+
+        let mut manager = ManagerPeer::over(listener.accept().await.expect("a connection").0);
+        assert_eq!(
+            manager.expect().await,
+            "<xml><type>PC</type><id>pc1</id><version>1</version></xml>"
+        );
+        manager.send(&[welcome, &told(1, "sip:a@x"), &told(2, "sip:b@x")].concat()).await;
+        let session = client.welcomed().await;
+        session.do_send(ToSession::Credit(9));
+        client.presence().await;
+        client.presence().await;
+        session.do_send(ToSession::Send(Document::Ack(Ack { seq: 1, etag: None })));
+        manager.expect_type("ACK").await;
+        drop((manager, listener));
+
+        // The Manager is away for ten minutes; meanwhile the link tries again and again, at most every 30 s.
+        let network = world.restart("manager");
+        let away = Instant::now();
+        client.kit.module(BUFFER).expect_nothing(Duration::from_secs(600)).await;
+        let counters = client.link.send(TakeSnapshot).await.expect("a link")["counters"].clone();
+        let failures = counters["failures"].as_u64().expect("a number");
+        assert!((20..60).contains(&failures), "{counters}");
+
+        let listener = network.listen(world.addr("manager", 7000)).await.expect("a port");
+        let mut manager = ManagerPeer::over(listener.accept().await.expect("a connection").0);
+        assert!(away.elapsed() <= Duration::from_secs(631));
+        assert_eq!(
+            manager.expect().await,
+            "<xml><type>PC</type><id>pc1</id><version>1</version><last-seq>1</last-seq><run>r1</run></xml>"
+        );
+        manager.send(&[welcome, &told(2, "sip:b@x")].concat()).await;
+        let session = client.welcomed().await;
+        session.do_send(ToSession::Credit(9));
+        assert_eq!(client.presence().await.seq, Some(2));
+
+        client.link.do_send(Disconnect);
+        assert!(manager.expect_type("BYE").await.contains("shutting down"));
+        manager.expect_close().await;
+        assert!(!client.link.connected());
+    });
+}
+
+#[test]
+fn a_partition_ends_the_session_and_the_client_converges_after_it() {
+    in_virtual_time(async {
+        let bench = Bench::start().await;
+        let mut client = client(&bench.world, "peer").await;
+        client.welcomed().await.do_send(ToSession::Credit(100));
+        bench.say("sip:a@x", "busy").await;
+        assert_eq!(client.presence().await.seq, Some(1));
+        bench.world.partition("manager", "peer");
+        for activity in ["away", "meeting", "meal"] {
+            bench.say("sip:a@x", activity).await;
+        }
+        client.kit.module(BUFFER).expect_nothing(Duration::from_secs(300)).await;
+        bench.world.heal();
+        client.welcomed().await.do_send(ToSession::Credit(100));
+        let last = client.presence().await;
+        assert_eq!((last.seq, &last.activities[0][..]), (Some(4), "meal"), "of the four only the newest");
+        client.kit.module(BUFFER).expect_nothing(Duration::from_secs(300)).await;
+    });
+}

@@ -1,7 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::manager::to_bytes;
+use crate::manager::{Ack, Basic, Hello, Nak, Note, Presence, Welcome, to_bytes};
+use crate::pidf::PIDF_NS;
 
 const NOW: Timestamp = Timestamp::from_millis(1_795_424_400_000);
 
@@ -95,8 +96,7 @@ fn a_pidf_document_passes_through_byte_for_byte() {
     let document = "<presence xmlns=\"urn:ietf:params:xml:ns:pidf\"  entity='sip:a@x' ><!-- c --><tuple id=\"t\">\
         <status><basic>open</basic></status><note>a &lt; b</note></tuple>\n</presence>";
     assert_eq!(presence(document).document.as_deref(), Some(document));
-    let prefixed =
-        "<p:presence xmlns:p=\"urn:ietf:params:xml:ns:pidf\"><p:note>x</p:note></p:presence>";
+    let prefixed = "<p:presence xmlns:p=\"urn:ietf:params:xml:ns:pidf\" entity=\"pres:a@x\"><p:note>x</p:note></p:presence>";
     assert_eq!(presence(prefixed).document.as_deref(), Some(prefixed));
 }
 
@@ -158,13 +158,14 @@ fn faults_are_named_with_what_is_allowed() {
         with("<entity>sip:b@x</entity>"),
         "<entity> stands there more than once"
     );
+    assert!(with("<presence/>").starts_with("<presence> is no PIDF document: "));
     assert_eq!(
-        with("<presence/>"),
-        "<presence> is no PIDF document: its namespace is not urn:ietf:params:xml:ns:pidf"
+        with("<presence xmlns='urn:ietf:params:xml:ns:pidf'/>"),
+        "<presence> is no PIDF document: the presence element has no entity"
     );
     assert_eq!(
         with("<presence xmlns='urn:ietf:params:xml:ns:pidf' entity='sip:b@x'/>"),
-        "<presence> is no PIDF document: its entity is another than that of <entity>"
+        "<presence> is about \"sip:b@x\", another than <entity>"
     );
     assert_eq!(
         with("<note>&nbsp;</note>"),
@@ -243,7 +244,7 @@ prop_compose! {
             since: since.map(Timestamp::from_millis),
             until: idle.map(Timestamp::from_millis),
             idle_since: idle.map(Timestamp::from_millis),
-            document: withdrawn.then(|| format!("<presence xmlns=\"{PIDF_NS}\"/>")),
+            document: withdrawn.then(|| format!("<presence xmlns=\"{PIDF_NS}\" entity=\"sip:alice@example.com\"/>")),
             withdrawn,
         }
     }

@@ -27,7 +27,8 @@ const SOURCE: &str = "<xml><type>SOURCE</type><id>desk</id></xml>";
 
 async fn start(change: impl FnOnce(&mut Setup)) -> RunningManager {
     let clock = Clock::system();
-    let modules = ModuleTable::builder().module(MODULE, "manager", &manager::routes(), Sharding::One);
+    let modules =
+        ModuleTable::builder().module(MODULE, "manager", &manager::routes(), Sharding::One);
     let parts = Parts {
         settings: Settings::default(),
         modules: modules.build().expect("no conflict"),
@@ -67,7 +68,9 @@ fn presence(entity: &str, rest: &str) -> String {
 
 /// Runs something that blocks, beside the actors.
 async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    tokio::task::spawn_blocking(work).await.expect("it does not panic")
+    tokio::task::spawn_blocking(work)
+        .await
+        .expect("it does not panic")
 }
 
 #[test]
@@ -77,7 +80,9 @@ fn the_literal_hello_by_raw_tcp_is_welcomed() {
         let to = manager.listener.local_addr();
         let answer = aside(move || {
             let mut stream = TcpStream::connect(to).expect("connected");
-            stream.write_all(b"<xml><type> PC </type> </xml>").expect("written");
+            stream
+                .write_all(b"<xml><type> PC </type> </xml>")
+                .expect("written");
             stream.shutdown(Shutdown::Write).expect("half closed");
             let mut answer = String::new();
             stream.read_to_string(&mut answer).expect("read to the end");
@@ -107,17 +112,30 @@ fn a_shell_script_says_its_word_and_gets_its_answer() {
                 .spawn();
             let mut shell = shell.expect("a shell");
             let mut said = String::new();
-            shell.stdout.take().expect("a pipe").read_to_string(&mut said).expect("read");
+            shell
+                .stdout
+                .take()
+                .expect("a pipe")
+                .read_to_string(&mut said)
+                .expect("read");
             shell.wait().expect("it ends");
             said
         });
         let outcome = async {
             let told = client.expect_type("PRESENCE").await;
-            assert!(told.contains("<source>desk</source><activity>busy</activity>"), "{told}");
-            client.send("<xml><type>ACK</type><seq>1</seq><etag>e1</etag></xml>").await;
+            assert!(
+                told.contains("<source>desk</source><activity>busy</activity>"),
+                "{told}"
+            );
+            client
+                .send("<xml><type>ACK</type><seq>1</seq><etag>e1</etag></xml>")
+                .await;
         };
         let (said, ()) = tokio::join!(script, outcome);
-        assert!(said.ends_with("<xml><type>ACK</type><seq>1</seq><etag>e1</etag></xml>\n"), "{said}");
+        assert!(
+            said.ends_with("<xml><type>ACK</type><seq>1</seq><etag>e1</etag></xml>\n"),
+            "{said}"
+        );
     });
 }
 
@@ -127,7 +145,9 @@ fn two_documents_in_one_segment_and_one_in_many_are_all_read() {
         let manager = start(|_| {}).await;
         let mut client = client(&manager).await;
         let mut source = connect(&manager, SOURCE).await;
-        let words = ["sip:a@x", "sip:b@x"].map(|entity| presence(entity, "")).join("\r\n \t");
+        let words = ["sip:a@x", "sip:b@x"]
+            .map(|entity| presence(entity, ""))
+            .join("\r\n \t");
         source.send(&words).await;
         assert!(client.expect_type("PRESENCE").await.contains("sip:a@x"));
         assert!(client.expect_type("PRESENCE").await.contains("sip:b@x"));
@@ -137,7 +157,10 @@ fn two_documents_in_one_segment_and_one_in_many_are_all_read() {
         let bytes = aside(move || {
             let mut stream = TcpStream::connect(to).expect("connected");
             stream.set_nodelay(true).expect("no delay");
-            let script = format!("{SOURCE}{}", presence("sip:c@x", "<note lang='de'>gr\u{fc}n &lt; rot</note>"));
+            let script = format!(
+                "{SOURCE}{}",
+                presence("sip:c@x", "<note lang='de'>gr\u{fc}n &lt; rot</note>")
+            );
             for byte in script.bytes() {
                 stream.write_all(&[byte]).expect("written");
             }
@@ -145,7 +168,10 @@ fn two_documents_in_one_segment_and_one_in_many_are_all_read() {
         });
         let stream = bytes.await;
         let told = client.expect_type("PRESENCE").await;
-        assert!(told.contains("<note lang=\"de\">gr\u{fc}n &lt; rot</note>"), "{told}");
+        assert!(
+            told.contains("<note lang=\"de\">gr\u{fc}n &lt; rot</note>"),
+            "{told}"
+        );
         drop(stream);
     });
 }
@@ -157,14 +183,28 @@ fn a_malformed_document_is_answered_and_the_next_one_is_served() {
         let mut client = client(&manager).await;
         let mut source = connect(&manager, SOURCE).await;
         source.send("<xml><type>PRESENCE</typ></xml>").await;
-        assert!(source.expect_type("ERROR").await.contains("not well-formed"));
-        source.send(&presence("sip:a@x", "<basic>perhaps</basic>")).await;
+        assert!(
+            source
+                .expect_type("ERROR")
+                .await
+                .contains("not well-formed")
+        );
+        source
+            .send(&presence("sip:a@x", "<basic>perhaps</basic>"))
+            .await;
         assert_eq!(
             source.expect().await,
             "<xml><type>ERROR</type><reason>&lt;basic&gt; is &quot;perhaps&quot;; allowed is open or closed</reason></xml>"
         );
-        source.send(&presence("sip:a@x", "<basic>closed</basic>")).await;
-        assert!(client.expect_type("PRESENCE").await.contains("<basic>closed</basic>"));
+        source
+            .send(&presence("sip:a@x", "<basic>closed</basic>"))
+            .await;
+        assert!(
+            client
+                .expect_type("PRESENCE")
+                .await
+                .contains("<basic>closed</basic>")
+        );
     });
 }
 
@@ -181,7 +221,12 @@ fn a_document_may_have_64_kib_and_not_a_byte_more() {
         source.send(&of_len(MAX_LEN)).await;
         client.expect_type("PRESENCE").await;
         source.send(&of_len(MAX_LEN + 1)).await;
-        assert!(source.expect_type("ERROR").await.contains("longer than 65536 bytes"));
+        assert!(
+            source
+                .expect_type("ERROR")
+                .await
+                .contains("longer than 65536 bytes")
+        );
         source.expect_close().await;
         // Nobody else has noticed.
         let mut another = connect(&manager, SOURCE).await;
@@ -196,7 +241,12 @@ fn a_silent_peer_is_let_go_after_three_heartbeats() {
         let manager = start(|setup| setup.hub.heartbeat = Duration::from_millis(100)).await;
         let mut silent = client(&manager).await;
         silent.expect_type("PING").await;
-        assert!(silent.find_type("ERROR").await.contains("nothing heard for 300ms"));
+        assert!(
+            silent
+                .find_type("ERROR")
+                .await
+                .contains("nothing heard for 300ms")
+        );
         silent.expect_close().await;
     });
 }
@@ -207,19 +257,36 @@ fn who_comes_back_is_told_what_it_had_not_acknowledged() {
         let manager = start(|_| {}).await;
         let mut source = connect(&manager, SOURCE).await;
         for entity in ["sip:a@x", "sip:b@x"] {
-            source.send(&presence(entity, "<activity>busy</activity>")).await;
+            source
+                .send(&presence(entity, "<activity>busy</activity>"))
+                .await;
         }
         let mut first = client(&manager).await;
         for seq in 1..=2 {
-            assert!(first.expect_type("PRESENCE").await.contains(&format!("<seq>{seq}</seq>")));
+            assert!(
+                first
+                    .expect_type("PRESENCE")
+                    .await
+                    .contains(&format!("<seq>{seq}</seq>"))
+            );
         }
         first.send("<xml><type>ACK</type><seq>1</seq></xml>").await;
         drop(first);
         let hello = "<xml><type>PC</type><last-seq>1</last-seq><run>r1</run></xml>";
         let mut again = connect(&manager, hello).await;
-        assert!(again.expect_type("PRESENCE").await.contains("<seq>2</seq><entity>sip:b@x"));
+        assert!(
+            again
+                .expect_type("PRESENCE")
+                .await
+                .contains("<seq>2</seq><entity>sip:b@x")
+        );
         let mut other = connect(&manager, &hello.replace("r1", "r0")).await;
-        assert!(other.expect_type("PRESENCE").await.contains("<seq>1</seq><entity>sip:a@x"));
+        assert!(
+            other
+                .expect_type("PRESENCE")
+                .await
+                .contains("<seq>1</seq><entity>sip:a@x")
+        );
     });
 }
 
@@ -231,7 +298,9 @@ fn a_pidf_document_passes_through_as_it_is() {
         let mut source = connect(&manager, SOURCE).await;
         let document = "<presence xmlns='urn:ietf:params:xml:ns:pidf' xmlns:e='urn:e' entity='sip:a@x'>\
                         <tuple id='t'><status><basic>open</basic></status><e:x y='&amp;'/></tuple></presence>";
-        source.send(&format!("<xml><type>PRESENCE</type>{document}</xml>")).await;
+        source
+            .send(&format!("<xml><type>PRESENCE</type>{document}</xml>"))
+            .await;
         assert!(client.expect_type("PRESENCE").await.contains(document));
     });
 }
@@ -250,12 +319,17 @@ fn the_word_of_a_script_survives_a_restart_with_a_state_file() {
     in_real_time(async {
         let before = run(&path, "r1").await;
         let mut source = connect(&before, SOURCE).await;
-        source.send(&presence("sip:a@x", "<activity>busy</activity>")).await;
+        source
+            .send(&presence("sip:a@x", "<activity>busy</activity>"))
+            .await;
         client(&before).await.expect_type("PRESENCE").await;
         drop(source);
         assert!(before.shut_down(Duration::from_secs(10)).await);
         let after = run(&path, "r2").await;
         let told = client(&after).await.expect_type("PRESENCE").await;
-        assert!(told.contains("<entity>sip:a@x</entity><source>desk</source><activity>busy"), "{told}");
+        assert!(
+            told.contains("<entity>sip:a@x</entity><source>desk</source><activity>busy"),
+            "{told}"
+        );
     });
 }

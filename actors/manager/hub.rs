@@ -66,7 +66,13 @@ struct Journal {
 impl Manager {
     /// A hub that knows nothing yet.
     pub fn new(settings: Settings, clock: Clock) -> Self {
-        Self { core: Hub::new(settings), clock, sessions: BTreeMap::new(), alarm: Alarm::default(), journal: None }
+        Self {
+            core: Hub::new(settings),
+            clock,
+            sessions: BTreeMap::new(),
+            alarm: Alarm::default(),
+            journal: None,
+        }
     }
 
     /// Keeps what sources say in a file, and takes back what stands there.
@@ -83,17 +89,26 @@ impl Manager {
             }
         }
         info!(path = %path.display(), count, "state file read");
-        self.journal = Some(Journal { path, saved: self.core.revision(), busy: false });
+        self.journal = Some(Journal {
+            path,
+            saved: self.core.revision(),
+            busy: false,
+        });
         Ok(self)
     }
 
     fn incoming(&mut self, incoming: ManagerIncoming) {
-        let ManagerIncoming { session, reply, message } = incoming;
+        let ManagerIncoming {
+            session,
+            reply,
+            message,
+        } = incoming;
         debug!(session = session.0, kind = message.kind(), "message");
         let gone = matches!(message, Document::Bye(Some(_)));
         self.sessions.entry(session).or_insert(reply);
         let mut out = Vec::new();
-        self.core.receive(self.clock.now(), Peer(session.0), message, &mut out);
+        self.core
+            .receive(self.clock.now(), Peer(session.0), message, &mut out);
         self.run(out);
         if gone {
             self.sessions.remove(&session);
@@ -121,13 +136,14 @@ impl Manager {
 
     /// Sets the alarm, and sees to the journal.
     fn settle(&mut self, ctx: &mut Context<Self>) {
-        self.alarm.set(self.core.next_wake(), self.clock, ctx, |hub, ctx| {
-            hub.alarm.fired();
-            let mut out = Vec::new();
-            hub.core.wake(hub.clock.now(), &mut out);
-            hub.run(out);
-            hub.settle(ctx);
-        });
+        self.alarm
+            .set(self.core.next_wake(), self.clock, ctx, |hub, ctx| {
+                hub.alarm.fired();
+                let mut out = Vec::new();
+                hub.core.wake(hub.clock.now(), &mut out);
+                hub.run(out);
+                hub.settle(ctx);
+            });
         let revision = self.core.revision();
         if let Some(journal) = &mut self.journal
             && !journal.busy
@@ -144,13 +160,18 @@ impl Manager {
         let content = journal::encode(self.core.export());
         let saving = tokio::task::spawn_blocking(move || journal::save(&path, &content));
         ctx.spawn(saving.into_actor(self).map(move |result, hub, ctx| {
-            hub.saved(revision, result.unwrap_or_else(|panic| Err(io::Error::other(panic))));
+            hub.saved(
+                revision,
+                result.unwrap_or_else(|panic| Err(io::Error::other(panic))),
+            );
             hub.settle(ctx);
         }));
     }
 
     fn saved(&mut self, revision: u64, result: io::Result<()>) {
-        let Some(journal) = &mut self.journal else { return };
+        let Some(journal) = &mut self.journal else {
+            return;
+        };
         journal.busy = false;
         // After a failure the next change tries again.
         journal.saved = revision;
@@ -192,7 +213,10 @@ impl Handler<FromSource> for Manager {
     fn handle(&mut self, FromSource { source, presence }: FromSource, ctx: &mut Self::Context) {
         debug!(source, presentity = presence.entity, "a source speaks");
         let mut out = Vec::new();
-        if let Err(refusal) = self.core.from_source(self.clock.now(), &source, presence, &mut out) {
+        if let Err(refusal) = self
+            .core
+            .from_source(self.clock.now(), &source, presence, &mut out)
+        {
             warn!(source, %refusal, "what a source says is not taken");
         }
         self.run(out);

@@ -36,14 +36,18 @@ pub fn load(path: &Path, now: Timestamp) -> io::Result<Loaded> {
         match frame {
             Frame::Document(document) => match read(&document, now) {
                 Ok(Message::Presence(presence)) => loaded.presences.push(*presence),
-                Ok(other) => loaded.problems.push(format!("{} is out of place", other.kind())),
+                Ok(other) => loaded
+                    .problems
+                    .push(format!("{} is out of place", other.kind())),
                 Err(error) => loaded.problems.push(error.to_string()),
             },
             Frame::Malformed(error) | Frame::Lost(error) => loaded.problems.push(error.to_string()),
         }
     }
     if finder.is_within() {
-        loaded.problems.push("the last document is cut off".to_owned());
+        loaded
+            .problems
+            .push("the last document is cut off".to_owned());
     }
     if !loaded.problems.is_empty() {
         fs::copy(path, beside(path, ".broken"))?;
@@ -83,7 +87,12 @@ mod tests {
 
     fn presence(entity: &str) -> Presence {
         let source = Some("desk".to_owned());
-        Presence { entity: entity.into(), source, idle_since: Some(NOW), ..Presence::default() }
+        Presence {
+            entity: entity.into(),
+            source,
+            idle_since: Some(NOW),
+            ..Presence::default()
+        }
     }
 
     #[test]
@@ -91,7 +100,10 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("state.xml");
         assert!(load(&path, NOW).expect("nothing yet").presences.is_empty());
-        for presences in [vec![presence("sip:a@x")], vec![presence("sip:b@x"), presence("sip:a@x")]] {
+        for presences in [
+            vec![presence("sip:a@x")],
+            vec![presence("sip:b@x"), presence("sip:a@x")],
+        ] {
             save(&path, &encode(presences.clone().into_iter())).expect("saved");
             let loaded = load(&path, NOW).expect("loaded");
             assert_eq!(loaded.presences, presences);
@@ -118,6 +130,9 @@ mod tests {
                 "the last document is cut off",
             ]
         );
-        assert_eq!(fs::read(folder.path().join("state.xml.broken")).expect("kept"), content);
+        assert_eq!(
+            fs::read(folder.path().join("state.xml.broken")).expect("kept"),
+            content
+        );
     }
 }

@@ -77,7 +77,11 @@ enum State {
     /// An attempt is under way, or the next one is waited for.
     Trying,
     /// A session stands.
-    Up { id: SessionId, session: Addr<ManagerSession>, welcomed: bool },
+    Up {
+        id: SessionId,
+        session: Addr<ManagerSession>,
+        welcomed: bool,
+    },
     /// Told to end.
     Ending,
 }
@@ -107,7 +111,14 @@ pub struct Link {
 impl Link {
     /// A link that will connect once it is started.
     pub fn new(parts: LinkParts) -> Self {
-        let LinkParts { settings, network, endpoint, ids, clock, entropy } = parts;
+        let LinkParts {
+            settings,
+            network,
+            endpoint,
+            ids,
+            clock,
+            entropy,
+        } = parts;
         let backoff = Backoff::new(settings.backoff_min, settings.backoff_max, entropy);
         Self {
             settings,
@@ -135,13 +146,17 @@ impl Link {
                 Err(_) => Err(io::ErrorKind::TimedOut.into()),
             }
         };
-        ctx.spawn(connecting.into_actor(self).map(|result, link, ctx| match result {
-            Ok(stream) => link.connected(stream, ctx),
-            Err(error) => {
-                link.counters.failures += 1;
-                link.retry(&error.to_string(), ctx);
-            }
-        }));
+        ctx.spawn(
+            connecting
+                .into_actor(self)
+                .map(|result, link, ctx| match result {
+                    Ok(stream) => link.connected(stream, ctx),
+                    Err(error) => {
+                        link.counters.failures += 1;
+                        link.retry(&error.to_string(), ctx);
+                    }
+                }),
+        );
     }
 
     fn connected(&mut self, stream: Stream, ctx: &mut Context<Self>) {
@@ -150,8 +165,16 @@ impl Link {
         }
         self.counters.sessions += 1;
         let id = self.ids.next();
-        info!(session = id.0, host = self.settings.host, port = self.settings.port, "connected to the Manager");
-        let hello = Document::PresenceClient(Hello { id: self.settings.id.clone(), ..Hello::default() });
+        info!(
+            session = id.0,
+            host = self.settings.host,
+            port = self.settings.port,
+            "connected to the Manager"
+        );
+        let hello = Document::PresenceClient(Hello {
+            id: self.settings.id.clone(),
+            ..Hello::default()
+        });
         let mut first = Vec::new();
         let (settings, resume) = (Settings::default(), std::mem::take(&mut self.resume));
         let session = Session::client(settings, hello, resume, self.clock.now(), &mut first);
@@ -164,7 +187,11 @@ impl Link {
             place: None,
             clock: self.clock,
         });
-        self.state = State::Up { id, session, welcomed: false };
+        self.state = State::Up {
+            id,
+            session,
+            welcomed: false,
+        };
     }
 
     fn retry(&mut self, reason: &str, ctx: &mut Context<Self>) {
@@ -173,7 +200,13 @@ impl Link {
         }
         self.state = State::Trying;
         let wait = self.backoff.next_wait();
-        warn!(host = self.settings.host, port = self.settings.port, reason, ?wait, "no Manager; trying again");
+        warn!(
+            host = self.settings.host,
+            port = self.settings.port,
+            reason,
+            ?wait,
+            "no Manager; trying again"
+        );
         ctx.run_later(wait, |link, ctx| link.connect(ctx));
     }
 }
@@ -204,7 +237,12 @@ impl Handler<SessionEvent> for Link {
     fn handle(&mut self, event: SessionEvent, ctx: &mut Self::Context) {
         match event {
             SessionEvent::Welcomed(session, welcome) => {
-                info!(session = session.0, manager = welcome.id, run = welcome.run, "welcomed");
+                info!(
+                    session = session.0,
+                    manager = welcome.id,
+                    run = welcome.run,
+                    "welcomed"
+                );
                 self.counters.welcomes += 1;
                 self.backoff.reset();
                 if let State::Up { id, welcomed, .. } = &mut self.state {

@@ -62,13 +62,22 @@ pub struct ManagerListener {
 
 impl ManagerListener {
     /// Begins to listen; each connection becomes a session on the present arbiter.
-    pub async fn open(network: &Network, addr: SocketAddr, acceptance: Acceptance) -> io::Result<Self> {
+    pub async fn open(
+        network: &Network,
+        addr: SocketAddr,
+        acceptance: Acceptance,
+    ) -> io::Result<Self> {
         let listener = network.listen(addr).await?;
         let addr = listener.local_addr()?;
         let connections = acceptance.connections.clamp(1, Semaphore::MAX_PERMITS);
         let places = Arc::new(Semaphore::new(connections));
         let task = actix_rt::spawn(accept(listener, acceptance, places.clone()));
-        Ok(Self { addr, task, places, connections })
+        Ok(Self {
+            addr,
+            task,
+            places,
+            connections,
+        })
     }
 
     /// Where it listens.
@@ -117,7 +126,10 @@ async fn accept(listener: Listener, acceptance: Acceptance, places: Arc<Semaphor
         ManagerSession::start(Parts {
             id,
             stream,
-            session: (Session::manager(acceptance.settings.clone(), &host, clock.now()), Vec::new()),
+            session: (
+                Session::manager(acceptance.settings.clone(), &host, clock.now()),
+                Vec::new(),
+            ),
             endpoint: acceptance.endpoint.clone(),
             owner: None,
             place: Some(place),

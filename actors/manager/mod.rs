@@ -21,6 +21,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use actix::dev::ToEnvelope;
 use actix::prelude::*;
 use rollcall_core::endpoint::{ModuleId, Route};
 use rollcall_core::manager::hub::Settings as HubSettings;
@@ -56,7 +57,10 @@ pub struct Setup {
 
 /// What the Manager claims in its endpoint's module table.
 pub fn routes() -> Vec<Route> {
-    MANAGER_TYPES.iter().map(|kind| Route::manager(kind)).collect()
+    MANAGER_TYPES
+        .iter()
+        .map(|kind| Route::manager(kind))
+        .collect()
 }
 
 /// A running Manager.
@@ -72,10 +76,21 @@ pub struct RunningManager {
 pub async fn start<E>(setup: Setup, endpoint: &Addr<E>) -> io::Result<RunningManager>
 where
     E: Handler<ManagerIncoming> + Handler<Attach>,
-    E::Context: actix::dev::ToEnvelope<E, ManagerIncoming> + actix::dev::ToEnvelope<E, Attach>,
+    E::Context: ToEnvelope<E, ManagerIncoming> + ToEnvelope<E, Attach>,
 {
-    let Setup { module, hub, state, listen, connections, network, clock } = setup;
-    let settings = SessionSettings { heartbeat: hub.heartbeat, ..SessionSettings::default() };
+    let Setup {
+        module,
+        hub,
+        state,
+        listen,
+        connections,
+        network,
+        clock,
+    } = setup;
+    let settings = SessionSettings {
+        heartbeat: hub.heartbeat,
+        ..SessionSettings::default()
+    };
     let mut manager = Manager::new(hub, clock);
     if let Some(path) = state {
         manager = manager.with_journal(path)?;
@@ -89,7 +104,10 @@ where
     };
     let listener = ManagerListener::open(&network, listen, acceptance).await?;
     let hub = manager.start();
-    endpoint.do_send(Attach { module, recipients: vec![hub.clone().recipient()] });
+    endpoint.do_send(Attach {
+        module,
+        recipients: vec![hub.clone().recipient()],
+    });
     Ok(RunningManager { hub, listener })
 }
 

@@ -128,11 +128,12 @@ impl ManagerSession {
         self.run(effects, ctx);
         self.read_on(ctx);
         self.write_on(ctx);
-        self.alarm.set(self.core.next_wake(), self.clock, ctx, |session, ctx| {
-            session.alarm.fired();
-            let now = session.clock.now();
-            session.ask(ctx, |core, out| core.wake(now, out));
-        });
+        self.alarm
+            .set(self.core.next_wake(), self.clock, ctx, |session, ctx| {
+                session.alarm.fired();
+                let now = session.clock.now();
+                session.ask(ctx, |core, out| core.wake(now, out));
+            });
     }
 
     fn run(&mut self, effects: Vec<Effect>, ctx: &mut Context<Self>) {
@@ -153,7 +154,11 @@ impl ManagerSession {
                         owner.do_send(SessionEvent::Welcomed(self.id, welcome.clone()));
                     }
                     let reply = ctx.address().recipient();
-                    self.endpoint.do_send(ManagerIncoming { session: self.id, reply, message });
+                    self.endpoint.do_send(ManagerIncoming {
+                        session: self.id,
+                        reply,
+                        message,
+                    });
                 }
                 Effect::Complaint(reason) => {
                     self.counters.complaints += 1;
@@ -183,7 +188,8 @@ impl ManagerSession {
                     self.core.receive(now, frame, &mut out);
                 }
                 None if self.end_of_stream => {
-                    self.core.end_of_stream(now, self.finder.is_within(), &mut out);
+                    self.core
+                        .end_of_stream(now, self.finder.is_within(), &mut out);
                 }
                 None => return self.read(ctx),
             }
@@ -192,27 +198,34 @@ impl ManagerSession {
     }
 
     fn read(&mut self, ctx: &mut Context<Self>) {
-        let Some(mut reader) = self.reader.take() else { return };
+        let Some(mut reader) = self.reader.take() else {
+            return;
+        };
         let mut input = std::mem::take(&mut self.input);
         let reading = async move {
             input.reserve(READ);
             let result = reader.read_buf(&mut input).await;
             (reader, input, result)
         };
-        ctx.spawn(reading.into_actor(self).map(|(reader, input, result), session, ctx| {
-            session.input = input;
-            match result {
-                Ok(0) => session.end_of_stream = true,
-                Ok(read) => {
-                    session.counters.bytes_read += read as u64;
-                    session.reader = Some(reader);
-                }
-                Err(error) => {
-                    return session.ask(ctx, |core, out| core.broken(error.to_string(), out));
-                }
-            }
-            session.ask(ctx, |_, _| {});
-        }));
+        ctx.spawn(
+            reading
+                .into_actor(self)
+                .map(|(reader, input, result), session, ctx| {
+                    session.input = input;
+                    match result {
+                        Ok(0) => session.end_of_stream = true,
+                        Ok(read) => {
+                            session.counters.bytes_read += read as u64;
+                            session.reader = Some(reader);
+                        }
+                        Err(error) => {
+                            return session
+                                .ask(ctx, |core, out| core.broken(error.to_string(), out));
+                        }
+                    }
+                    session.ask(ctx, |_, _| {});
+                }),
+        );
     }
 
     /// Writes what is queued; when the session has ended, closes the connection after it.
@@ -221,30 +234,40 @@ impl ManagerSession {
         if self.output.is_empty() && !ended {
             return;
         }
-        let Some(mut writer) = self.writer.take() else { return };
+        let Some(mut writer) = self.writer.take() else {
+            return;
+        };
         let output = std::mem::take(&mut self.output);
         let writing = async move {
             let mut result = writer.write_all(&output).await;
             if result.is_ok() {
-                result = if ended { writer.shutdown().await } else { writer.flush().await };
+                result = if ended {
+                    writer.shutdown().await
+                } else {
+                    writer.flush().await
+                };
             }
             (writer, output.len(), result)
         };
-        ctx.spawn(writing.into_actor(self).map(move |(writer, written, result), session, ctx| {
-            session.counters.bytes_written += written as u64;
-            match result {
-                Ok(()) if ended => ctx.stop(),
-                Ok(()) => {
-                    session.writer = Some(writer);
-                    session.ask(ctx, |_, _| {});
-                }
-                Err(error) => {
-                    session.ask(ctx, |core, out| core.broken(error.to_string(), out));
-                    // Nothing more can be written, so there is nothing to wait for.
-                    ctx.stop();
-                }
-            }
-        }));
+        ctx.spawn(
+            writing
+                .into_actor(self)
+                .map(move |(writer, written, result), session, ctx| {
+                    session.counters.bytes_written += written as u64;
+                    match result {
+                        Ok(()) if ended => ctx.stop(),
+                        Ok(()) => {
+                            session.writer = Some(writer);
+                            session.ask(ctx, |_, _| {});
+                        }
+                        Err(error) => {
+                            session.ask(ctx, |core, out| core.broken(error.to_string(), out));
+                            // Nothing more can be written, so there is nothing to wait for.
+                            ctx.stop();
+                        }
+                    }
+                }),
+        );
     }
 }
 

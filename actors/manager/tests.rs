@@ -74,7 +74,11 @@ impl Bench {
     }
 
     async fn peer(&self) -> ManagerPeer {
-        ManagerPeer::connect(&self.world.network("peer"), self.world.addr("manager", 7000)).await
+        ManagerPeer::connect(
+            &self.world.network("peer"),
+            self.world.addr("manager", 7000),
+        )
+        .await
     }
 
     async fn client(&self) -> ManagerPeer {
@@ -86,15 +90,26 @@ impl Bench {
 
     async fn source(&self, id: &str) -> ManagerPeer {
         let mut peer = self.peer().await;
-        peer.send(&format!("<xml><type>SOURCE</type><id>{id}</id></xml>")).await;
+        peer.send(&format!("<xml><type>SOURCE</type><id>{id}</id></xml>"))
+            .await;
         peer.expect_type("WELCOME").await;
         peer
     }
 
     async fn say(&self, entity: &str, activity: &str) {
-        let presence =
-            Presence { entity: entity.into(), activities: vec![activity.into()], ..Presence::default() };
-        self.manager.hub.send(FromSource { source: "here".into(), presence }).await.expect("a hub");
+        let presence = Presence {
+            entity: entity.into(),
+            activities: vec![activity.into()],
+            ..Presence::default()
+        };
+        self.manager
+            .hub
+            .send(FromSource {
+                source: "here".into(),
+                presence,
+            })
+            .await
+            .expect("a hub");
     }
 
     async fn counters(&self) -> serde_json::Value {
@@ -129,7 +144,12 @@ fn the_literal_hello_is_served_with_a_snapshot_and_changes() {
              <activity>meeting</activity></xml>"
         );
         bench.say("sip:a@x", "away").await;
-        assert!(client.expect_type("PRESENCE").await.contains("<seq>2</seq>"));
+        assert!(
+            client
+                .expect_type("PRESENCE")
+                .await
+                .contains("<seq>2</seq>")
+        );
     });
 }
 
@@ -139,16 +159,31 @@ fn a_word_of_a_source_goes_out_and_its_outcome_comes_back() {
         let bench = Bench::start().await;
         let (mut client, mut source) = (bench.client().await, bench.source("desk").await);
         source.send(&presence("<seq>7</seq>", "busy")).await;
-        assert!(client.expect_type("PRESENCE").await.contains("<source>desk</source><activity>busy"));
+        assert!(
+            client
+                .expect_type("PRESENCE")
+                .await
+                .contains("<source>desk</source><activity>busy")
+        );
         client.send(&ack(1, "e1")).await;
         assert_eq!(source.expect().await, ack(7, "e1"));
         source.send(&presence("<seq>8</seq>", "away")).await;
         client.expect_type("PRESENCE").await;
         let nak = "<type>NAK</type><seq>2</seq><code>403</code><reason>not yours</reason></xml>";
         client.send(&format!("<xml>{nak}")).await;
-        assert_eq!(source.expect().await, format!("<xml>{nak}").replace(">2<", ">8<"));
+        assert_eq!(
+            source.expect().await,
+            format!("<xml>{nak}").replace(">2<", ">8<")
+        );
         let counters = bench.counters().await;
-        assert_eq!((&counters["accepted"], &counters["acked"], &counters["naked"]), (&2.into(), &1.into(), &1.into()));
+        assert_eq!(
+            (
+                &counters["accepted"],
+                &counters["acked"],
+                &counters["naked"]
+            ),
+            (&2.into(), &1.into(), &1.into())
+        );
     });
 }
 
@@ -158,21 +193,44 @@ fn bad_documents_are_answered_and_the_session_goes_on() {
         let bench = Bench::start().await;
         let mut source = bench.source("desk").await;
         for (bad, answer) in [
-            ("<xml><type>PRESENCE</type></xml>", "PRESENCE needs &lt;entity&gt;"),
+            (
+                "<xml><type>PRESENCE</type></xml>",
+                "PRESENCE needs &lt;entity&gt;",
+            ),
             ("<xml><type>PRESENCE</typo></xml>", "not well-formed: "),
-            ("<xml><type>PRESENCE</type>", "the document has no &lt;/xml&gt; before the next one begins"),
-            ("<xml><type>ROSTER</type></xml>", "nobody here takes messages of type ROSTER"),
-            ("<xml><type>ACK</type><seq>1</seq></xml>", "ACK is out of place"),
+            (
+                "<xml><type>PRESENCE</type>",
+                "the document has no &lt;/xml&gt; before the next one begins",
+            ),
+            (
+                "<xml><type>ROSTER</type></xml>",
+                "nobody here takes messages of type ROSTER",
+            ),
+            (
+                "<xml><type>ACK</type><seq>1</seq></xml>",
+                "ACK is out of place",
+            ),
         ] {
             source.send(bad).await;
             source.send("<xml><type>PING</type></xml>").await;
             // What the endpoint answers may come behind the PONG.
             let answers = [source.expect().await, source.expect().await];
-            assert!(answers.iter().any(|it| it.contains(answer)), "{bad}: {answers:?}");
-            assert!(answers.iter().any(|it| it.contains("PONG")), "{bad}: {answers:?}");
+            assert!(
+                answers.iter().any(|it| it.contains(answer)),
+                "{bad}: {answers:?}"
+            );
+            assert!(
+                answers.iter().any(|it| it.contains("PONG")),
+                "{bad}: {answers:?}"
+            );
         }
         source.send(&presence("<seq>1</seq>", "a b")).await;
-        assert!(source.expect_type("NAK").await.contains("<seq>1</seq><code>400</code>"));
+        assert!(
+            source
+                .expect_type("NAK")
+                .await
+                .contains("<seq>1</seq><code>400</code>")
+        );
     });
 }
 
@@ -182,7 +240,11 @@ fn lost_framing_closes_that_session_and_no_other() {
         let bench = Bench::start().await;
         let (mut good, mut bad) = (bench.client().await, bench.client().await);
         bad.send("hello?").await;
-        assert!(bad.expect_type("ERROR").await.contains("there is text between documents"));
+        assert!(
+            bad.expect_type("ERROR")
+                .await
+                .contains("there is text between documents")
+        );
         bad.expect_close().await;
         bench.say("sip:a@x", "away").await;
         good.expect_type("PRESENCE").await;
@@ -193,13 +255,19 @@ fn lost_framing_closes_that_session_and_no_other() {
 fn silence_ends_a_session_and_answers_keep_it() {
     in_virtual_time(async {
         let bench = Bench::start().await;
-        let (begin, mut silent, mut alive) = (Instant::now(), bench.client().await, bench.client().await);
+        let (begin, mut silent, mut alive) =
+            (Instant::now(), bench.client().await, bench.client().await);
         for _ in 0..2 {
             silent.expect_type("PING").await;
             alive.expect_type("PING").await;
             alive.send("<xml><type>PONG</type></xml>").await;
         }
-        assert!(silent.expect_type("ERROR").await.contains("nothing heard for 90s"));
+        assert!(
+            silent
+                .expect_type("ERROR")
+                .await
+                .contains("nothing heard for 90s")
+        );
         silent.expect_close().await;
         assert_eq!(begin.elapsed().as_secs(), 90);
         alive.expect_type("PING").await;
@@ -213,7 +281,11 @@ fn who_does_not_say_hello_is_let_go() {
         let bench = Bench::start().await;
         let (begin, mut peer) = (Instant::now(), bench.peer().await);
         peer.send("<xml><ty").await;
-        assert!(peer.expect_type("ERROR").await.contains("no hello within 10s"));
+        assert!(
+            peer.expect_type("ERROR")
+                .await
+                .contains("no hello within 10s")
+        );
         peer.expect_close().await;
         assert_eq!(begin.elapsed().as_secs(), 10);
     });
@@ -225,7 +297,12 @@ fn one_connection_too_many_is_turned_away_until_another_goes() {
         let bench = Bench::with(|setup| setup.connections = 1).await;
         let mut first = bench.client().await;
         let mut second = bench.peer().await;
-        assert!(second.expect_type("ERROR").await.contains("too many connections"));
+        assert!(
+            second
+                .expect_type("ERROR")
+                .await
+                .contains("too many connections")
+        );
         second.expect_close().await;
         first.send("<xml><type>BYE</type></xml>").await;
         first.expect_type("BYE").await;
@@ -241,13 +318,26 @@ fn a_script_that_says_its_word_and_closes_its_half_gets_its_answer() {
         let bench = Bench::start().await;
         let mut client = bench.client().await;
         let to = bench.world.addr("manager", 7000);
-        let mut stream = bench.world.network("peer").connect(to).await.expect("a connection");
-        let script = format!("<xml><type>SOURCE</type></xml>{}", presence("<seq>1</seq>", "busy"));
+        let mut stream = bench
+            .world
+            .network("peer")
+            .connect(to)
+            .await
+            .expect("a connection");
+        let script = format!(
+            "<xml><type>SOURCE</type></xml>{}",
+            presence("<seq>1</seq>", "busy")
+        );
         stream.write_all(script.as_bytes()).await.expect("written");
         stream.shutdown().await.expect("half closed");
         let mut script = ManagerPeer::over(stream);
         script.expect_type("WELCOME").await;
-        assert!(client.expect_type("PRESENCE").await.contains("<source>10.0.0.2</source>"));
+        assert!(
+            client
+                .expect_type("PRESENCE")
+                .await
+                .contains("<source>10.0.0.2</source>")
+        );
         client.send(&ack(1, "e1")).await;
         assert_eq!(script.expect().await, ack(1, "e1"));
         script.expect_type("BYE").await;
@@ -264,7 +354,9 @@ fn a_source_is_not_read_beyond_its_credit() {
         let bench = Bench::with(|setup| setup.hub.source_credit = 2).await;
         let mut source = bench.source("desk").await;
         for (seq, activity) in [(1, "busy"), (2, "away"), (3, "meeting")] {
-            source.send(&presence(&format!("<seq>{seq}</seq>"), activity)).await;
+            source
+                .send(&presence(&format!("<seq>{seq}</seq>"), activity))
+                .await;
         }
         // Two heartbeats later it still has not been read; and it is not cut off for it.
         for _ in 0..10 {
@@ -315,15 +407,28 @@ fn the_last_word_is_there_after_a_restart_with_a_state_file() {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(60), written).await.expect("written in time");
+        tokio::time::timeout(Duration::from_secs(60), written)
+            .await
+            .expect("written in time");
         let network = bench.world.restart("manager");
         let again = start(network, with_state).await;
         let presences = again.hub.send(TakePresences).await.expect("a hub");
         assert_eq!(presences[0].activities, ["busy"]);
 
         // Withdrawn right before an orderly end.
-        let presence = Presence { entity: "sip:a@x".into(), withdrawn: true, ..Presence::default() };
-        again.hub.send(FromSource { source: "here".into(), presence }).await.expect("a hub");
+        let presence = Presence {
+            entity: "sip:a@x".into(),
+            withdrawn: true,
+            ..Presence::default()
+        };
+        again
+            .hub
+            .send(FromSource {
+                source: "here".into(),
+                presence,
+            })
+            .await
+            .expect("a hub");
         assert!(again.shut_down(Duration::from_secs(1)).await);
         let third = start(bench.world.restart("manager"), with_state).await;
         assert!(third.hub.send(TakePresences).await.expect("a hub")[0].withdrawn);
@@ -340,7 +445,10 @@ async fn client(world: &World, host: &str) -> Client {
     let claims = [Route::manager("PRESENCE"), Route::manager("WELCOME")];
     let table = ModuleTable::builder().module(BUFFER, "buffer", &claims, Sharding::One);
     let kit = EndpointKit::start(world.network(host), table.build().expect("no conflict")).await;
-    let settings = LinkSettings { id: Some("pc1".into()), ..LinkSettings::new("10.0.0.1", 7000) };
+    let settings = LinkSettings {
+        id: Some("pc1".into()),
+        ..LinkSettings::new("10.0.0.1", 7000)
+    };
     let parts = LinkParts {
         settings,
         network: world.network(host),
@@ -378,17 +486,32 @@ fn a_presence_client_is_told_under_credit_and_answers() {
         let mut client = client(&bench.world, "peer").await;
         let session = client.welcomed().await;
         // Ten minutes without credit: nothing is read, and both ends still stand.
-        client.kit.module(BUFFER).expect_nothing(Duration::from_secs(600)).await;
+        client
+            .kit
+            .module(BUFFER)
+            .expect_nothing(Duration::from_secs(600))
+            .await;
         session.do_send(ToSession::Credit(1));
         assert_eq!(client.presence().await.seq, Some(1));
-        client.kit.module(BUFFER).expect_nothing(Duration::from_secs(600)).await;
+        client
+            .kit
+            .module(BUFFER)
+            .expect_nothing(Duration::from_secs(600))
+            .await;
         session.do_send(ToSession::Credit(1));
         assert_eq!(client.presence().await.seq, Some(2));
         let mut source = bench.source("here").await;
         source.send(&presence("<seq>9</seq>", "busy")).await;
-        session.do_send(ToSession::Send(Document::Ack(Ack { seq: 1, etag: Some("e1".into()) })));
+        session.do_send(ToSession::Send(Document::Ack(Ack {
+            seq: 1,
+            etag: Some("e1".into()),
+        })));
         assert_eq!(source.find_type("ACK").await, ack(9, "e1"));
-        assert_eq!(bench.manager.listener.sessions(), 2, "the link's first session still stands");
+        assert_eq!(
+            bench.manager.listener.sessions(),
+            2,
+            "the link's first session still stands"
+        );
     });
 }
 
@@ -396,9 +519,14 @@ fn a_presence_client_is_told_under_credit_and_answers() {
 fn a_presence_client_finds_its_manager_again_and_goes_on_where_it_was() {
     in_virtual_time(async {
         let world = World::new(1, &["manager", "peer"]);
-        let listener = world.network("manager").listen(world.addr("manager", 7000)).await.expect("a port");
+        let listener = world
+            .network("manager")
+            .listen(world.addr("manager", 7000))
+            .await
+            .expect("a port");
         let mut client = client(&world, "peer").await;
-        let welcome = "<xml><type>WELCOME</type><id>m</id><run>r1</run><heartbeat>10</heartbeat></xml>";
+        let welcome =
+            "<xml><type>WELCOME</type><id>m</id><run>r1</run><heartbeat>10</heartbeat></xml>";
         let told = |seq: u64, entity: &str| {
             format!("<xml><type>PRESENCE</type><seq>{seq}</seq><entity>{entity}</entity></xml>")
         };
@@ -408,7 +536,9 @@ fn a_presence_client_finds_its_manager_again_and_goes_on_where_it_was() {
             manager.expect().await,
             "<xml><type>PC</type><id>pc1</id><version>1</version></xml>"
         );
-        manager.send(&[welcome, &told(1, "sip:a@x"), &told(2, "sip:b@x")].concat()).await;
+        manager
+            .send(&[welcome, &told(1, "sip:a@x"), &told(2, "sip:b@x")].concat())
+            .await;
         let session = client.welcomed().await;
         session.do_send(ToSession::Credit(9));
         client.presence().await;
@@ -420,12 +550,19 @@ fn a_presence_client_finds_its_manager_again_and_goes_on_where_it_was() {
         // The Manager is away for ten minutes; meanwhile the link tries again and again, at most every 30 s.
         let network = world.restart("manager");
         let away = Instant::now();
-        client.kit.module(BUFFER).expect_nothing(Duration::from_secs(600)).await;
+        client
+            .kit
+            .module(BUFFER)
+            .expect_nothing(Duration::from_secs(600))
+            .await;
         let counters = client.link.send(TakeSnapshot).await.expect("a link")["counters"].clone();
         let failures = counters["failures"].as_u64().expect("a number");
         assert!((20..60).contains(&failures), "{counters}");
 
-        let listener = network.listen(world.addr("manager", 7000)).await.expect("a port");
+        let listener = network
+            .listen(world.addr("manager", 7000))
+            .await
+            .expect("a port");
         let mut manager = ManagerPeer::over(listener.accept().await.expect("a connection").0);
         assert!(away.elapsed() <= Duration::from_secs(631));
         assert_eq!(
@@ -456,11 +593,23 @@ fn a_partition_ends_the_session_and_the_client_converges_after_it() {
         for activity in ["away", "meeting", "meal"] {
             bench.say("sip:a@x", activity).await;
         }
-        client.kit.module(BUFFER).expect_nothing(Duration::from_secs(300)).await;
+        client
+            .kit
+            .module(BUFFER)
+            .expect_nothing(Duration::from_secs(300))
+            .await;
         bench.world.heal();
         client.welcomed().await.do_send(ToSession::Credit(100));
         let last = client.presence().await;
-        assert_eq!((last.seq, &last.activities[0][..]), (Some(4), "meal"), "of the four only the newest");
-        client.kit.module(BUFFER).expect_nothing(Duration::from_secs(300)).await;
+        assert_eq!(
+            (last.seq, &last.activities[0][..]),
+            (Some(4), "meal"),
+            "of the four only the newest"
+        );
+        client
+            .kit
+            .module(BUFFER)
+            .expect_nothing(Duration::from_secs(300))
+            .await;
     });
 }

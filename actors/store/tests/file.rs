@@ -1,0 +1,107 @@
+//! What can be wrong with a folder.
+
+use super::*;
+
+/// Files of fjall's journal in a folder.
+fn journals(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a folder");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths
+        .filter(|path| path.extension().is_some_and(|extension| extension == "jnl"))
+        .collect()
+}
+
+#[test]
+fn a_torn_end_of_the_journal_costs_only_what_was_not_answered() {
+    System::new().block_on(async {
+        let ground = Ground::File(tempfile::tempdir().expect("a folder"));
+        let mut bench = Bench::new(ground.open());
+        for number in 1..=5 {
+            let contact = number.to_string();
+            bench
+                .commit(vec![commit(number, vec![put(&contact, None, 1)])])
+                .await;
+        }
+        let Ground::File(image) = ground.crash(bench.store) else {
+            panic!("a folder")
+        };
+        let journals = journals(image.path());
+        assert!(!journals.is_empty());
+        for journal in journals {
+            // A write that was under way when the power went: only its begin is there.
+            let bytes = std::fs::read(&journal).expect("a journal");
+            let used = bytes
+                .iter()
+                .rposition(|b| *b != 0)
+                .map_or(0, |last| last + 1);
+            let mut torn = bytes[..used].to_vec();
+            torn.extend_from_slice(&bytes[used / 2..used / 2 + used / 8]);
+            std::fs::write(&journal, torn).expect("a journal");
+        }
+        let store = FileStore::open(image.path()).expect("a store");
+        assert_eq!(store.load().expect("records").len(), 5);
+    });
+}
+
+#[test]
+fn a_folder_has_one_owner() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let _owner = FileStore::open(folder.path()).expect("a store");
+    let error = FileStore::open(folder.path()).expect_err("in use");
+    assert!(matches!(error, StoreError::InUse(_)), "{error}");
+    assert!(
+        error.to_string().ends_with("is in use by another process"),
+        "{error}"
+    );
+}
+
+/// Writes into a folder behind the store's back.
+fn meddle(folder: &Path, keyspace: &str, key: &[u8], value: &[u8]) {
+    let database = fjall::Database::builder(folder).open().expect("a database");
+    let options = fjall::KeyspaceCreateOptions::default;
+    database
+        .keyspace(keyspace, options)
+        .expect("a keyspace")
+        .insert(key, value)
+        .expect("a write");
+    database
+        .persist(fjall::PersistMode::SyncAll)
+        .expect("a write");
+}
+
+#[test]
+fn a_folder_of_another_version_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    meddle(folder.path(), "meta", b"format", &9u64.to_be_bytes());
+    let error = FileStore::open(folder.path()).expect_err("format 9");
+    assert!(
+        error
+            .to_string()
+            .ends_with("has format 9, this version reads 1"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_record_of_another_version_is_named_when_it_is_loaded() {
+    let folder = tempfile::tempdir().expect("a folder");
+    meddle(
+        folder.path(),
+        "records",
+        b"p",
+        &[0, 0, 0, 0, 0, 0, 0, 1, 9, b'p'],
+    );
+    let store = FileStore::open(folder.path()).expect("a store");
+    let error = store.load().expect_err("format 9");
+    assert_eq!(
+        error.to_string(),
+        "store holds a record that can't be read: record format 9 is not known to this version, which reads format 1"
+    );
+}
+
+#[test]
+fn a_path_that_can_not_be_a_folder_is_an_error_in_words() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let error = FileStore::open(file.path()).expect_err("a file is no folder");
+    assert!(error.to_string().contains("can't be opened"), "{error}");
+}

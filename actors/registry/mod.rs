@@ -16,10 +16,11 @@ mod tests;
 use std::sync::Arc;
 
 use actix::prelude::*;
-use rollcall_core::endpoint::ModuleId;
+use rollcall_core::endpoint::{ModuleId, Route};
 use rollcall_core::entropy::Entropy;
 use rollcall_core::exchange::{Destination, Outgoing, Shard, Transport};
 use rollcall_core::registry::{Effect, Note, Record, Settings, Version};
+use rollcall_core::sip::Method;
 use rollcall_core::time::Timestamp;
 
 use crate::clock::Clock;
@@ -51,6 +52,16 @@ pub struct Parts {
     pub clock: Clock,
     /// For tags and entity-tags.
     pub entropy: Entropy,
+}
+
+/// What the registry claims in the endpoint's module table, to be sharded by presentity.
+pub fn claims(settings: &Settings) -> Vec<Route> {
+    let mut claims = vec![Route::method(Method::Register)];
+    for package in &settings.packages {
+        claims.push(Route::package(Method::Publish, &package.name));
+        claims.push(Route::package(Method::Subscribe, &package.name));
+    }
+    claims
 }
 
 /// The Registry actor of one shard.

@@ -174,6 +174,11 @@ impl Hub {
         ));
         self.feeds.insert(peer, Feed::new(resumed.unwrap_or(0)));
         self.pump(peer, out);
+        // What it has spoken of in an earlier session is not sent again: sources that said the same meanwhile, while
+        // nobody was connected, get their answers now.
+        for key in self.ledger.open() {
+            self.settle(&key, out);
+        }
     }
 
     fn source(&mut self, peer: Peer, hello: Hello, out: &mut Vec<Effect>) {

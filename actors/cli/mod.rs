@@ -131,7 +131,10 @@ impl Command {
     /// Nodes tell what they do; commands for people only what is wrong.
     fn default_filter(&self) -> &'static str {
         match self {
-            Self::Run(_) | Self::Server(_) | Self::Client(_) | Self::Manager(_) => "info",
+            Self::Run(_) | Self::Server(_) | Self::Client(_) | Self::Manager(_) => {
+                // The store's engine has much to say about itself.
+                "info,fjall=warn,lsm_tree=warn"
+            }
             Self::Simulate(_) | Self::Publish(_) | Self::Watch(_) | Self::Check(_) => "warn",
         }
     }

@@ -1,6 +1,6 @@
 //! Settings of the Presence Client.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -106,24 +106,19 @@ impl Settings for Client {
     }
 }
 
-impl Client {
-    /// Where to listen for SIP, given an address of the server: what is configured, or a free UDP port of the same
+impl ClientCommon {
+    /// Where to listen for SIP when nothing is configured, given an address of the server: a free UDP port of the same
     /// address family, on loopback if the server is.
-    pub fn listen_for(&self, server: IpAddr) -> Vec<Listen> {
-        if !self.common.listen.is_empty() {
-            return self.common.listen.clone();
-        }
+    pub fn free_port_towards(server: IpAddr) -> Listen {
         let ip: IpAddr = match server {
             IpAddr::V4(v4) if v4.is_loopback() => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-            IpAddr::V6(v6) if v6.is_loopback() => std::net::Ipv6Addr::LOCALHOST.into(),
-            IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
+            IpAddr::V6(v6) if v6.is_loopback() => Ipv6Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
         };
-        vec![Listen::udp((ip, 0).into())]
+        Listen::udp((ip, 0).into())
     }
-}
 
-impl ClientCommon {
     pub(super) fn read(s: &mut Section<'_>) -> Self {
         Self {
             domains: s.key(

@@ -320,6 +320,7 @@ fn the_same_seed_gives_the_same_trace_of_datagrams() {
                 jitter: ms(30),
                 loss: 0.2,
                 duplicate: 0.1,
+                reorder: 0.0,
             };
             world.memory().set_default_link(link);
             let seen = Arc::new(Mutex::new((rustc_hash::FxHasher::default(), 0)));

@@ -5,16 +5,38 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rollcall_core::manager::Basic;
 use rollcall_core::time::Timestamp;
 
+use rollcall_core::endpoint::ClaimConflict;
+
+use crate::client::once::Unpublished;
 use crate::config;
+use crate::simulate;
+use crate::store::StoreError;
 
+mod client;
 mod control;
+mod crash;
+mod environment;
+mod manager;
+mod print;
+mod publish;
+mod roles;
+mod server;
+mod stack;
+mod watch;
 
+pub use client::{ClientNode, publisher_settings};
 pub use control::{Command, Control, Handle};
+pub use crash::Crash;
+pub use environment::{Environment, Thread, Threads};
+pub use manager::ManagerNode;
+pub use server::ServerNode;
+pub use stack::{Plan, Stack};
 
 /// An address that a node listens at, with the port it really has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,9 +59,45 @@ impl fmt::Display for Listening {
 /// Why a node can't run, or a client command did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
-    /// This part is still missing.
-    #[error("{0} is not wired yet")]
-    NotWired(&'static str),
+    /// An address can't be listened at.
+    #[error("cannot listen on {what}: {error}")]
+    Listen {
+        /// Transport and address.
+        what: String,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// A host name has no address.
+    #[error("cannot resolve {host}: {error}")]
+    Resolve {
+        /// The name.
+        host: String,
+        /// What the resolver said.
+        error: std::io::Error,
+    },
+    /// A state file can't be read.
+    #[error("state file {}: {error}", path.display())]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The store can't be used.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// The operating system gave no random numbers.
+    #[error("no randomness from the operating system: {0}")]
+    Randomness(String),
+    /// Two modules of the node want the same messages; a mistake in this program.
+    #[error("{0}")]
+    Modules(#[from] ClaimConflict),
+    /// An actor has ended that should be running.
+    #[error("the {0} has ended unexpectedly; the log says why")]
+    Ended(&'static str),
+    /// A state could not be published.
+    #[error("not published: {0}")]
+    Unpublished(#[from] Unpublished),
 }
 
 /// A state to publish by hand.
@@ -107,56 +165,56 @@ pub struct Sighting {
 
 /// Runs a Presence Server until told to stop. `ready` is called once all addresses are bound.
 pub async fn server(
-    _settings: config::Server,
-    _control: Control,
-    _ready: impl FnOnce(&[Listening]),
+    settings: config::Server,
+    control: Control,
+    ready: impl FnOnce(&[Listening]),
 ) -> Result<(), NodeError> {
-    Err(NodeError::NotWired("server"))
+    roles::server(settings, control, ready).await
 }
 
 /// Runs a Manager until told to stop.
 pub async fn manager(
-    _settings: config::Manager,
-    _control: Control,
-    _ready: impl FnOnce(&[Listening]),
+    settings: config::Manager,
+    control: Control,
+    ready: impl FnOnce(&[Listening]),
 ) -> Result<(), NodeError> {
-    Err(NodeError::NotWired("manager"))
+    roles::manager(settings, control, ready).await
 }
 
 /// Runs a Presence Client until told to stop.
 pub async fn client(
-    _settings: config::Client,
-    _control: Control,
-    _ready: impl FnOnce(&[Listening]),
+    settings: config::Client,
+    control: Control,
+    ready: impl FnOnce(&[Listening]),
 ) -> Result<(), NodeError> {
-    Err(NodeError::NotWired("client"))
+    roles::client(settings, control, ready).await
 }
 
 /// Runs all three roles in this process until told to stop.
 pub async fn run(
-    _settings: config::AllInOne,
-    _control: Control,
-    _ready: impl FnOnce(&[Listening]),
+    settings: config::AllInOne,
+    control: Control,
+    ready: impl FnOnce(&[Listening]),
 ) -> Result<(), NodeError> {
-    Err(NodeError::NotWired("run"))
+    roles::run(settings, control, ready).await
 }
 
-/// Publishes one state. `published` is called after each success, refreshes included.
+/// Publishes one state. `published` is called once it is accepted.
 pub async fn publish(
-    _order: PublishOrder,
-    _control: Control,
-    _published: impl FnMut(&Published),
+    order: PublishOrder,
+    control: Control,
+    published: impl FnMut(&Published),
 ) -> Result<(), NodeError> {
-    Err(NodeError::NotWired("publish"))
+    publish::run(order, control, published).await
 }
 
 /// Watches until told to stop, or until `seen` answers that it has seen enough.
 pub async fn watch(
-    _order: WatchOrder,
-    _control: Control,
-    _seen: impl FnMut(&Sighting) -> Continue,
+    order: WatchOrder,
+    control: Control,
+    seen: impl FnMut(&Sighting) -> Continue,
 ) -> Result<(), NodeError> {
-    Err(NodeError::NotWired("watch"))
+    watch::run(order, control, seen).await
 }
 
 /// Whether a watcher goes on.
@@ -191,9 +249,13 @@ pub struct Simulated {
 /// Simulates the whole world; builds its own paused runtime, so it is called outside of any. `ladder` asks for the
 /// message ladder of one presentity.
 pub fn simulate(
-    _settings: &config::Simulate,
-    _ladder: Option<&str>,
-    _progress: &mut dyn FnMut(Progress),
+    settings: &config::Simulate,
+    ladder: Option<&str>,
+    progress: &mut dyn FnMut(Progress),
 ) -> Result<Simulated, NodeError> {
-    Err(NodeError::NotWired("simulate"))
+    let options = simulate::Options {
+        ladder,
+        ..simulate::Options::default()
+    };
+    simulate::run(settings, options, progress)
 }

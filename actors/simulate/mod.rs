@@ -1,5 +1,180 @@
-//! A whole world in virtual time.
+//! A whole world in virtual time: Managers with simulated people, Presence Clients, the Presence Server, watchers, and a
+//! network that delays, loses, doubles, reorders and partitions. The same seed gives the same trace.
+//!
+//! ```text
+//!  faults ├──────────── duration ───────────┤ calm ├─ settle ─┤ all but the server crash ├─ everything expires ─┤
+//! ```
 
-pub mod ladder;
-pub mod ledger;
-pub mod people;
+mod books;
+mod faults;
+mod ladder;
+mod ledger;
+mod observer;
+mod people;
+mod report;
+mod source;
+mod world;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rollcall_core::time::Timestamp;
+
+use crate::clock::Clock;
+use crate::config;
+use crate::node::{NodeError, Progress, Simulated};
+use books::Books;
+use faults::{Fault, Faults};
+use ledger::Ledger;
+use observer::Observer;
+use world::{Who, World};
+
+pub use ledger::{Invariant, Violation};
+
+/// When every simulated world begins: 2026-01-01, so that traces can be compared.
+const BEGINNING: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+
+/// How often progress is told, in virtual time.
+const STEP: Duration = Duration::from_secs(10);
+
+/// After everybody has gone: longer than any publication or subscription is granted in the simulated world.
+const AFTERMATH: Duration = Duration::from_secs(2 * 3600);
+
+/// What is done to a world besides what its settings say.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options<'a> {
+    /// The presentity whose message ladder is drawn.
+    pub ladder: Option<&'a str>,
+    /// Breaks an invariant on purpose, to see that the breach is found. For tests only.
+    pub sabotage: bool,
+}
+
+/// Runs a world to its end, on a runtime of its own with a paused clock.
+pub fn run(
+    settings: &config::Simulate,
+    options: Options<'_>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Simulated, NodeError> {
+    let folder = Folder::new(settings.seed)?;
+    let system = actix_rt::System::with_tokio_rt(|| {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .expect("a runtime without sockets needs nothing that could be missing")
+    });
+    system.block_on(live(settings, options, folder.0.clone(), progress))
+}
+
+async fn live(
+    settings: &config::Simulate,
+    options: Options<'_>,
+    folder: PathBuf,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Simulated, NodeError> {
+    let clock = Clock::starting_at(BEGINNING);
+    let books = Books::new(
+        Ledger::new(BEGINNING),
+        Observer::new(BEGINNING, options.ladder),
+    );
+    if options.sabotage {
+        books.with(|_, observer| observer.sabotage());
+    }
+    let mut world = World::new(settings, clock, books.clone(), folder);
+    world.start().await?;
+
+    let mut faults = Faults::plan(settings, world.everybody(), world.entropy());
+    let quiet = BEGINNING + settings.duration;
+    let end = quiet + settings.settle + AFTERMATH;
+    let mut tell = |now: Timestamp| {
+        let passed = now.since(BEGINNING);
+        progress(Progress {
+            passed,
+            total: end.since(BEGINNING),
+        });
+    };
+    let mut now = clock.now();
+    while now < quiet {
+        let next = faults.next().unwrap_or(quiet).min(now + STEP).min(quiet);
+        tokio::time::sleep_until(clock.instant(next)).await;
+        now = clock.now();
+        for fault in faults.due(now) {
+            happen(&mut world, fault).await?;
+        }
+        tell(now);
+    }
+
+    world.calm();
+    world.heal();
+    for who in world.everybody() {
+        world.restart(who).await?;
+    }
+    let settled = quiet + settings.settle;
+    while clock.now() < settled {
+        tokio::time::sleep(STEP).await;
+        tell(clock.now());
+    }
+    books.with(|ledger, _| ledger.settle(clock.now()));
+    let pictures = world.snapshot().await;
+
+    world.crash_all_but_the_server();
+    while clock.now() < end {
+        tokio::time::sleep(STEP * 6).await;
+        tell(clock.now());
+    }
+    let left = world.snapshot().await;
+    books.with(|ledger, _| {
+        let now = clock.now();
+        for (kind, rows) in report::rows(&left) {
+            ledger.left_over(now, kind, rows);
+        }
+        ledger.left_over(
+            now,
+            "stored records",
+            u64::try_from(world.stored()).unwrap_or(u64::MAX),
+        );
+    });
+    Ok(books.with(|ledger, observer| {
+        report::of(
+            settings,
+            ledger,
+            observer,
+            &world.network().statistics(),
+            &pictures,
+        )
+    }))
+}
+
+async fn happen(world: &mut World, fault: Fault) -> Result<(), NodeError> {
+    match fault {
+        Fault::Partition => world.partition(),
+        Fault::Heal => world.heal(),
+        Fault::Crash(who) => world.crash(who),
+        Fault::Restart(who) => world.restart(who).await?,
+    }
+    Ok(())
+}
+
+/// A folder for what simulated nodes write to disk; it goes away with the simulation.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(seed: u64) -> Result<Self, NodeError> {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("rollcall-simulate-{}-{seed}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        match std::fs::create_dir(&path) {
+            Ok(()) => Ok(Self(path)),
+            Err(error) => Err(NodeError::State { path, error }),
+        }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What can't be removed is in the folder for temporary files.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

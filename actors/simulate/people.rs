@@ -66,10 +66,10 @@ impl People {
         self.persons.iter().map(|person| person.next).min()
     }
 
-    /// The changes that are due, each as the source tells it, with its version.
-    pub fn wake(&mut self, now: Timestamp) -> Vec<(u64, Presence)> {
+    /// The changes that are due: the person's place, the version, and the state as the source tells it.
+    pub fn wake(&mut self, now: Timestamp) -> Vec<(usize, u64, Presence)> {
         let mut changes = Vec::new();
-        for person in &mut self.persons {
+        for (place, person) in self.persons.iter_mut().enumerate() {
             if person.next > now {
                 continue;
             }
@@ -78,7 +78,7 @@ impl People {
             person.next =
                 now + Duration::from_millis(1 + self.entropy.below(2 * millis(self.pace).max(1)));
             let state = state(&mut self.entropy, person);
-            changes.push((person.version, state));
+            changes.push((place, person.version, state));
         }
         changes
     }
@@ -128,7 +128,7 @@ pub fn version_in<'a>(notes: impl IntoIterator<Item = &'a str>) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn lives(seed: u64) -> Vec<(u64, Presence)> {
+    fn lives(seed: u64) -> Vec<(usize, u64, Presence)> {
         let start = Timestamp::from_millis(1_000);
         let entities = vec!["sip:a@x".to_owned(), "sip:b@x".to_owned()];
         let mut people = People::new(
@@ -163,15 +163,15 @@ mod tests {
         );
         let versions: Vec<u64> = all
             .iter()
-            .filter(|(_, state)| state.entity == "sip:a@x")
-            .map(|(version, _)| *version)
+            .filter(|(_, _, state)| state.entity == "sip:a@x")
+            .map(|(_, version, _)| *version)
             .collect();
         assert!(versions.windows(2).all(|pair| pair[1] == pair[0] + 1));
     }
 
     #[test]
     fn the_version_is_found_among_the_notes() {
-        let (version, state) = lives(1).pop().expect("a change");
+        let (_, version, state) = lives(1).pop().expect("a change");
         assert_eq!(
             version_in(state.notes.iter().map(|note| note.text.as_str())),
             Some(version)

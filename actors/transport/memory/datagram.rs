@@ -14,6 +14,9 @@ use super::hosts::chosen;
 use super::link::{Carrier, Fate};
 use super::state::{Event, HostId, SOCKET_QUEUE, State};
 
+/// How many usual delays a datagram takes that is held back.
+const HELD_BACK: u32 = 4;
+
 pub(in crate::transport) struct MemoryDatagram {
     pub(super) shared: Arc<Shared>,
     pub(super) key: usize,
@@ -81,15 +84,22 @@ impl State {
         }
         let (from_host, from) = (socket.host, socket.addr);
         self.statistics.sent += 1;
+        let number = self.statistics.sent;
         let Some(to_host) = self.host_at(from_host, to.ip()) else {
             self.statistics.unreachable += 1;
-            self.observe(from, to, Carrier::Datagram, Fate::Unreachable, bytes);
+            self.observe(
+                (from, to),
+                Carrier::Datagram,
+                Fate::Unreachable,
+                number,
+                bytes,
+            );
             return Ok(false);
         };
         let link = self.link(from_host, to_host);
         if self.entropy.chance(link.loss) {
             self.statistics.lost += 1;
-            self.observe(from, to, Carrier::Datagram, Fate::Lost, bytes);
+            self.observe((from, to), Carrier::Datagram, Fate::Lost, number, bytes);
             return Ok(false);
         }
         let copies = if self.entropy.chance(link.duplicate) {
@@ -98,11 +108,13 @@ impl State {
             1
         };
         self.statistics.duplicated += copies - 1;
-        let number = self.statistics.sent;
         let now = Instant::now();
         let mut tell = false;
         for _ in 0..copies {
-            let at = now + self.latency(link);
+            let mut at = now + self.latency(link);
+            if self.entropy.chance(link.reorder) {
+                at += HELD_BACK * (link.delay + link.jitter);
+            }
             let event = Event::Datagram {
                 from_host,
                 from,
@@ -154,6 +166,6 @@ impl State {
                 }
             }
         };
-        self.observe(from, to, Carrier::Datagram, fate, &bytes);
+        self.observe((from, to), Carrier::Datagram, fate, number, &bytes);
     }
 }

@@ -17,6 +17,8 @@ pub struct Link {
     pub loss: f64,
     /// The share of datagrams that arrive twice.
     pub duplicate: f64,
+    /// The share of datagrams that are held back for several times the usual delay, so that later ones overtake them.
+    pub reorder: f64,
 }
 
 impl Link {
@@ -27,6 +29,7 @@ impl Link {
             jitter: Duration::ZERO,
             loss: 0.0,
             duplicate: 0.0,
+            reorder: 0.0,
         }
     }
 }
@@ -99,6 +102,8 @@ pub struct Delivery<'a> {
     pub carrier: Carrier,
     /// What became of it.
     pub fate: Fate,
+    /// Counts the datagrams in the order in which they were sent; a duplicate has its original's. 0 for streams.
+    pub number: u64,
     /// The bytes.
     pub bytes: &'a Bytes,
 }

@@ -235,10 +235,10 @@ impl State {
 
     pub fn observe(
         &mut self,
-        from: SocketAddr,
-        to: SocketAddr,
+        (from, to): (SocketAddr, SocketAddr),
         carrier: Carrier,
         fate: Fate,
+        number: u64,
         bytes: &Bytes,
     ) {
         if let Some(observer) = &mut self.observer {
@@ -249,6 +249,7 @@ impl State {
                 to,
                 carrier,
                 fate,
+                number,
                 bytes,
             });
         }

@@ -266,7 +266,7 @@ impl State {
                 }
                 self.statistics.segments += 1;
                 self.statistics.stream_bytes += bytes.len() as u64;
-                self.observe(from, to, Carrier::Stream, Fate::Delivered, &bytes);
+                self.observe((from, to), Carrier::Stream, Fate::Delivered, 0, &bytes);
             }
             Segment::End => {
                 receiver.ended = true;

@@ -1,0 +1,171 @@
+//! The Presence Client node: an endpoint, the two actors of the client, and the link to the Manager.
+
+use std::time::Duration;
+
+use actix::prelude::*;
+use rollcall_core::buffer;
+use rollcall_core::endpoint::{ModuleId, ModuleTable, Sharding};
+use rollcall_core::publisher;
+use serde_json::Value;
+
+use super::environment::{Environment, Thread};
+use super::stack::{Plan, Stack};
+use super::{Listening, NodeError};
+use crate::client::{self, Client};
+use crate::config::client::WhenFull;
+use crate::config::{ClientCommon, HostPort, Listen, SipServer};
+use crate::manager::link::Disconnect;
+use crate::manager::{Link, LinkParts, LinkSettings, SessionIds};
+use crate::messages::TakeSnapshot;
+use crate::transport::Network;
+
+const BUFFER: ModuleId = ModuleId(1);
+const PUBLISHER: ModuleId = ModuleId(2);
+
+/// How long removing all publications may take at the end.
+const UNPUBLISH: Duration = Duration::from_secs(5);
+
+/// A running Presence Client, linked to a Manager or not.
+#[derive(Debug)]
+pub struct ClientNode {
+    /// Its two actors.
+    pub client: Client,
+    /// Where it listens for SIP.
+    pub listening: Vec<Listening>,
+    pub(super) stack: Stack,
+    threads: (Thread, Thread),
+    pub(super) link: Option<Addr<Link>>,
+    environment: Environment,
+}
+
+/// The publisher's settings from what is configured.
+pub fn publisher_settings(common: &ClientCommon, server: &SipServer) -> publisher::Settings {
+    publisher::Settings {
+        server: Some(server.uri.clone()),
+        expires: u32::try_from(common.expires.as_secs()).unwrap_or(u32::MAX),
+        window: common.window,
+        ..publisher::Settings::default()
+    }
+}
+
+impl ClientNode {
+    /// Starts endpoint, buffer and publisher.
+    pub async fn start(
+        common: &ClientCommon,
+        server: &SipServer,
+        publisher: publisher::Settings,
+        mut environment: Environment,
+    ) -> Result<Self, NodeError> {
+        let modules = ModuleTable::builder()
+            .module(BUFFER, "publish buffer", &client::claims(), Sharding::One)
+            .module(PUBLISHER, "publisher", &[], Sharding::One)
+            .build()?;
+        let stack = Stack::start(&Plan::client(common.timers), &modules, &mut environment);
+        let threads = (environment.thread(), environment.thread());
+        let setup = client::Setup {
+            buffer: buffer::Settings {
+                capacity: common.buffer.capacity,
+                overflow: match common.buffer.when_full {
+                    WhenFull::Block => buffer::Overflow::Block,
+                    WhenFull::Overwrite => buffer::Overflow::Overwrite,
+                },
+                domains: common.domains.clone(),
+            },
+            publisher,
+            tags: common.state.clone(),
+            listener: None,
+            module: PUBLISHER,
+            arbiters: threads.0.handle().zip(threads.1.handle()),
+        };
+        let endpoint = stack.endpoints[0].clone().recipient();
+        let client = client::start(
+            setup,
+            endpoint,
+            environment.clock,
+            environment.entropy.fork(),
+        );
+        stack.attach(BUFFER, &[client.buffer.clone().recipient()]);
+        stack.attach(PUBLISHER, &[client.publisher.clone().recipient()]);
+        let addresses = match common.listen.as_slice() {
+            [] => listen_towards(server, &environment.network).await?,
+            configured => configured.to_vec(),
+        };
+        let listening = stack.listen(&addresses, None).await?;
+        Ok(Self {
+            client,
+            listening,
+            stack,
+            threads,
+            link: None,
+            environment,
+        })
+    }
+
+    /// Connects to a Manager, and again whenever the connection is lost.
+    pub fn link(&mut self, common: &ClientCommon, manager: &HostPort) {
+        let settings = LinkSettings {
+            id: common.id.clone(),
+            backoff_min: common.link.backoff_min,
+            backoff_max: common.link.backoff_max,
+            connect_timeout: common.link.connect_timeout,
+            ..LinkSettings::new(&manager.host, manager.port)
+        };
+        let parts = LinkParts {
+            settings,
+            network: self.environment.network.clone(),
+            endpoint: self.stack.endpoints[0].clone().recipient(),
+            ids: SessionIds::default(),
+            clock: self.environment.clock,
+            entropy: self.environment.entropy.fork(),
+        };
+        self.link = Some(self.threads.0.start(move || Link::new(parts)));
+    }
+
+    /// Pictures of its actors.
+    pub async fn snapshot(&self) -> Vec<Value> {
+        let mut pictures = self.stack.snapshot().await;
+        pictures.extend(self.client.buffer.send(TakeSnapshot).await);
+        pictures.extend(self.client.publisher.send(TakeSnapshot).await);
+        if let Some(link) = &self.link {
+            pictures.extend(link.send(TakeSnapshot).await);
+        }
+        pictures
+    }
+
+    /// Ends it, after it has removed its publications if that is wanted.
+    pub async fn stop(self, unpublish: bool) {
+        if let Some(link) = &self.link {
+            link.do_send(Disconnect);
+        }
+        let unpublish = unpublish.then_some(UNPUBLISH);
+        // A publisher that has ended has nothing to remove.
+        let _ = self
+            .client
+            .publisher
+            .send(client::Shutdown { unpublish })
+            .await;
+        self.stack.stop().await;
+        self.threads.0.stop();
+        self.threads.1.stop();
+    }
+}
+
+/// A free UDP port in the address family of a server, on loopback if the server is.
+pub async fn listen_towards(
+    server: &SipServer,
+    network: &Network,
+) -> Result<Vec<Listen>, NodeError> {
+    let port = server.port.unwrap_or(5060);
+    let unresolved = |error| NodeError::Resolve {
+        host: server.host.clone(),
+        error,
+    };
+    let addresses = network
+        .resolve(&server.host, port)
+        .await
+        .map_err(unresolved)?;
+    let Some(address) = addresses.first() else {
+        return Err(unresolved(std::io::ErrorKind::NotFound.into()));
+    };
+    Ok(vec![ClientCommon::free_port_towards(address.ip())])
+}

@@ -1,0 +1,159 @@
+//! The Presence Server node: for each shard an endpoint and a registry on one thread, and the store they share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use rollcall_core::endpoint::{ModuleId, ModuleTable, Sharding};
+use rollcall_core::registry;
+use serde_json::Value;
+
+use super::environment::Environment;
+use super::stack::{Plan, Stack};
+use super::{Listening, NodeError};
+use crate::config::{self, Expiry};
+use crate::messages::TakeSnapshot;
+use crate::registry::{Parts, Registry, claims};
+use crate::store::{self, Store, StoreUrl};
+
+const REGISTRY: ModuleId = ModuleId(1);
+
+/// A running Presence Server.
+#[derive(Debug)]
+pub struct ServerNode {
+    /// Where it listens.
+    pub listening: Vec<Listening>,
+    /// By shard.
+    pub registries: Vec<Addr<Registry>>,
+    pub(super) stack: Stack,
+    store: Arc<dyn Store>,
+}
+
+/// The registry's settings from what is configured.
+fn registry_settings(settings: &config::Server) -> registry::Settings {
+    let shards = usize::from(settings.shard_count());
+    let presence = registry::Package {
+        publication: durations(settings.publish),
+        subscription: durations(settings.subscribe),
+        ..registry::Package::presence()
+    };
+    registry::Settings {
+        domains: settings.domains.clone(),
+        packages: vec![presence],
+        registration: durations(settings.register),
+        limits: registry::Limits {
+            presentities: settings.limits.presentities.div_ceil(shards),
+            publications: settings.limits.publications,
+            subscriptions: settings.limits.subscriptions,
+            body: settings.limits.body,
+            ..registry::Limits::default()
+        },
+        pacing: settings.notify.pacing,
+        notify_timeouts: settings.notify.timeouts,
+        // Notes are made for the log only.
+        notes: tracing::enabled!(target: "rollcall::registry", tracing::Level::DEBUG),
+        ..registry::Settings::default()
+    }
+}
+
+fn durations(expiry: Expiry) -> registry::Durations {
+    let seconds = |duration: Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
+    registry::Durations {
+        default: seconds(expiry.default),
+        min: seconds(expiry.min),
+        max: seconds(expiry.max),
+    }
+}
+
+/// What a Presence Server claims of SIP.
+fn modules(settings: &registry::Settings) -> Result<ModuleTable, NodeError> {
+    let table = ModuleTable::builder()
+        .module(
+            REGISTRY,
+            "registry",
+            &claims(settings),
+            Sharding::ByPresentity,
+        )
+        .accepts(&["application/pidf+xml"])
+        .build()?;
+    Ok(table)
+}
+
+impl ServerNode {
+    /// Opens the configured store and starts on it.
+    pub async fn start(
+        settings: &config::Server,
+        environment: Environment,
+    ) -> Result<Self, NodeError> {
+        let url = match &settings.store {
+            config::Store::Memory => StoreUrl::Memory,
+            config::Store::File(path) => StoreUrl::File(path.clone()),
+        };
+        let store = store::open(&url)?;
+        Self::start_on(store, settings, environment).await
+    }
+
+    /// Starts on this store, with what it holds.
+    pub async fn start_on(
+        store: Arc<dyn Store>,
+        settings: &config::Server,
+        mut environment: Environment,
+    ) -> Result<Self, NodeError> {
+        let shards = settings.shard_count();
+        let mut records = store::by_shard(store.load()?, shards);
+        let plan = Plan {
+            shards,
+            timers: settings.timers,
+            server_name: settings.server_name.clone(),
+            user_agent: settings.server_name.clone(),
+            in_flight: settings.limits.in_flight,
+            connections: settings.limits.connections,
+        };
+        let own = registry_settings(settings);
+        let stack = Stack::start(&plan, &modules(&own)?, &mut environment);
+        let endpoints = stack.recipients();
+        let registries: Vec<Addr<Registry>> = (0..shards)
+            .map(|shard| {
+                let parts = Parts {
+                    settings: own.clone(),
+                    shard,
+                    shards,
+                    module: REGISTRY,
+                    store: Arc::clone(&store),
+                    records: std::mem::take(&mut records[usize::from(shard)]),
+                    endpoints: endpoints.clone(),
+                    clock: environment.clock,
+                    entropy: environment.entropy.fork(),
+                };
+                stack.threads[usize::from(shard)].start(move || Registry::new(parts))
+            })
+            .collect();
+        let recipients: Vec<_> = registries
+            .iter()
+            .map(|registry| registry.clone().recipient())
+            .collect();
+        stack.attach(REGISTRY, &recipients);
+        let listening = stack.listen(&settings.listen, settings.advertise).await?;
+        Ok(Self {
+            listening,
+            registries,
+            stack,
+            store,
+        })
+    }
+
+    /// Pictures of its actors.
+    pub async fn snapshot(&self) -> Vec<Value> {
+        let mut pictures = self.stack.snapshot().await;
+        for registry in &self.registries {
+            pictures.extend(registry.send(TakeSnapshot).await);
+        }
+        pictures
+    }
+
+    /// Closes the sockets, then the store. Watchers are not told: after a restart the server knows them still.
+    pub async fn stop(self) {
+        self.stack.stop().await;
+        self.store.close();
+    }
+}

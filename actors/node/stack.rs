@@ -1,0 +1,165 @@
+//! The SIP stack of a node: an endpoint for each shard, and the sockets they share.
+
+use std::net::IpAddr;
+
+use actix::prelude::*;
+use rollcall_core::endpoint::{ModuleId, ModuleTable, Settings};
+use rollcall_core::exchange::Shard;
+use rollcall_core::transaction;
+use serde_json::Value;
+
+use super::environment::{Environment, Thread};
+use super::{Listening, NodeError};
+use crate::config;
+use crate::endpoint::{self, Endpoint};
+use crate::messages::{Attach, FromModule, TakeSnapshot, ToModule};
+
+/// How the endpoints of a node behave.
+pub struct Plan {
+    /// How many shards.
+    pub shards: Shard,
+    /// T1, T2, T4.
+    pub timers: config::Timers,
+    /// Server header of responses.
+    pub server_name: Option<String>,
+    /// User-Agent header of requests.
+    pub user_agent: Option<String>,
+    /// Unanswered requests of a shard.
+    pub in_flight: usize,
+    /// TCP connections of the node.
+    pub connections: usize,
+}
+
+impl Plan {
+    /// One shard for a client, which has few peers.
+    pub fn client(timers: config::Timers) -> Self {
+        Self {
+            shards: 1,
+            timers,
+            server_name: None,
+            user_agent: Some(concat!("rollcall/", env!("CARGO_PKG_VERSION")).to_owned()),
+            in_flight: 4096,
+            connections: 1024,
+        }
+    }
+}
+
+/// Running endpoints, each on the thread of its shard.
+#[derive(Debug)]
+pub struct Stack {
+    /// By shard.
+    pub endpoints: Vec<Addr<Endpoint>>,
+    /// By shard.
+    pub threads: Vec<Thread>,
+}
+
+impl Stack {
+    /// Starts the endpoints. They have no sockets and no modules yet: modules come first, so that no request finds
+    /// nobody at home.
+    pub fn start(plan: &Plan, modules: &ModuleTable, environment: &mut Environment) -> Self {
+        let threads: Vec<Thread> = (0..plan.shards).map(|_| environment.thread()).collect();
+        let endpoints: Vec<Addr<Endpoint>> = threads
+            .iter()
+            .zip(0..)
+            .map(|(thread, shard)| {
+                let parts = endpoint::Parts {
+                    settings: Settings {
+                        shard,
+                        shards: plan.shards,
+                        timers: transaction::Timers {
+                            t1: plan.timers.t1,
+                            t2: plan.timers.t2,
+                            t4: plan.timers.t4,
+                        },
+                        server_name: plan.server_name.clone(),
+                        user_agent: plan.user_agent.clone(),
+                        max_in_flight: plan.in_flight,
+                        ..Settings::default()
+                    },
+                    modules: modules.clone(),
+                    network: environment.network.clone(),
+                    clock: environment.clock,
+                    entropy: environment.entropy.fork(),
+                    max_connections: plan.connections.div_ceil(usize::from(plan.shards)),
+                };
+                thread.start(move || Endpoint::new(parts))
+            })
+            .collect();
+        let peers: Vec<_> = endpoints
+            .iter()
+            .map(|peer| peer.clone().recipient())
+            .collect();
+        for endpoint in &endpoints {
+            endpoint.do_send(endpoint::SetPeers(peers.clone()));
+        }
+        Self { endpoints, threads }
+    }
+
+    /// Tells every endpoint a module's mailboxes, one for each shard of the module.
+    pub fn attach(&self, module: ModuleId, recipients: &[Recipient<ToModule>]) {
+        for endpoint in &self.endpoints {
+            endpoint.do_send(Attach {
+                module,
+                recipients: recipients.to_vec(),
+            });
+        }
+    }
+
+    /// Opens the sockets: all shards share each address.
+    pub async fn listen(
+        &self,
+        addresses: &[config::Listen],
+        advertise: Option<IpAddr>,
+    ) -> Result<Vec<Listening>, NodeError> {
+        let mut listening = Vec::new();
+        for &wanted in addresses {
+            let mut addr = wanted.addr;
+            for endpoint in &self.endpoints {
+                let listen = endpoint::Listen {
+                    transport: wanted.transport,
+                    addr,
+                    advertise: advertise.map(|ip| (ip, 0).into()),
+                };
+                // Port 0 is what the first shard was given; the others share it.
+                addr = endpoint
+                    .send(listen)
+                    .await
+                    .map_err(|_| NodeError::Ended("endpoint"))?
+                    .map_err(|error| NodeError::Listen {
+                        what: wanted.to_string(),
+                        error,
+                    })?;
+            }
+            listening.push(Listening::Sip(config::Listen { addr, ..wanted }));
+        }
+        Ok(listening)
+    }
+
+    /// Where modules send what they want, by shard.
+    pub fn recipients(&self) -> Vec<Recipient<FromModule>> {
+        self.endpoints
+            .iter()
+            .map(|endpoint| endpoint.clone().recipient())
+            .collect()
+    }
+
+    /// Pictures of all endpoints.
+    pub async fn snapshot(&self) -> Vec<Value> {
+        let mut pictures = Vec::new();
+        for endpoint in &self.endpoints {
+            pictures.extend(endpoint.send(TakeSnapshot).await);
+        }
+        pictures
+    }
+
+    /// Closes the sockets and ends endpoints and threads.
+    pub async fn stop(self) {
+        for endpoint in &self.endpoints {
+            // An endpoint that has ended already is as good.
+            let _ = endpoint.send(endpoint::Shutdown).await;
+        }
+        for thread in self.threads {
+            thread.stop();
+        }
+    }
+}

@@ -10,4 +10,5 @@ mod nodes;
 mod peers;
 mod server;
 mod simulate;
+mod support;
 mod wires;

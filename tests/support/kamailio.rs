@@ -26,10 +26,25 @@ impl Kamailio {
         let process = Process::peer(
             "kamailio",
             "kamailio kamailio-presence-modules",
-            &["-f", &text(&config), "-DD", "-E", "-m", "32", "-M", "8", "-Y", &text(&run)],
+            &[
+                "-f",
+                &text(&config),
+                "-DD",
+                "-E",
+                "-m",
+                "32",
+                "-M",
+                "8",
+                "-Y",
+                &text(&run),
+            ],
             Some(folder.path()),
         );
-        let this = Self { process, address, _folder: folder };
+        let this = Self {
+            process,
+            address,
+            _folder: folder,
+        };
         this.wait_until_it_answers();
         this
     }
@@ -43,10 +58,17 @@ impl Kamailio {
                  From: <sip:test@127.0.0.1>;tag=up\nTo: <sip:127.0.0.1>\nCall-ID: up-{own}\nCSeq: {cseq} OPTIONS\n\
                  Content-Length: 0\n\n"
             ));
-            if client.within(std::time::Duration::from_millis(200)).is_some() {
+            if client
+                .within(std::time::Duration::from_millis(200))
+                .is_some()
+            {
                 return;
             }
-            assert!(cseq < 100, "kamailio does not answer; it said:\n{}", self.process.lines().join("\n"));
+            assert!(
+                cseq < 100,
+                "kamailio does not answer; it said:\n{}",
+                self.process.lines().join("\n")
+            );
         }
     }
 }
@@ -64,8 +86,23 @@ fn free_port() -> SocketAddr {
 
 /// A presence server that keeps everything in memory, with the modules of Debian's packages.
 fn configuration(address: SocketAddr) -> String {
-    let modules = ["kex", "corex", "tm", "sl", "rr", "maxfwd", "textops", "pv", "xlog", "presence", "presence_xml"];
-    let load: String = modules.iter().map(|module| format!("loadmodule \"{module}.so\"\n")).collect();
+    let modules = [
+        "kex",
+        "corex",
+        "tm",
+        "sl",
+        "rr",
+        "maxfwd",
+        "textops",
+        "pv",
+        "xlog",
+        "presence",
+        "presence_xml",
+    ];
+    let load: String = modules
+        .iter()
+        .map(|module| format!("loadmodule \"{module}.so\"\n"))
+        .collect();
     format!(
         r#"#!KAMAILIO
 debug=1

@@ -16,7 +16,10 @@ pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(Instant::now() < deadline, "waited {LIMIT:?} in vain for {what}");
+        assert!(
+            Instant::now() < deadline,
+            "waited {LIMIT:?} in vain for {what}"
+        );
         std::thread::park_timeout(Duration::from_millis(20));
     }
 }

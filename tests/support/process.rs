@@ -31,7 +31,12 @@ impl Process {
     }
 
     /// A peer from a Debian package. A missing one fails the test with the package to install.
-    pub fn peer(program: &str, package: &str, arguments: &[&str], directory: Option<&Path>) -> Self {
+    pub fn peer(
+        program: &str,
+        package: &str,
+        arguments: &[&str],
+        directory: Option<&Path>,
+    ) -> Self {
         require(program, package);
         let mut command = Command::new(program);
         command.args(arguments);
@@ -53,7 +58,11 @@ impl Process {
         let stderr = child.stderr.take().expect("stderr is piped");
         follow(stdout, Arc::clone(&output));
         follow(stderr, Arc::clone(&output));
-        Self { name: name.to_owned(), child, output }
+        Self {
+            name: name.to_owned(),
+            child,
+            output,
+        }
     }
 
     /// All lines so far, of both outputs.
@@ -67,17 +76,36 @@ impl Process {
     }
 
     /// The same among the lines from number `from` on; with the number of the line after it.
-    pub fn wait_for_from(&self, from: usize, what: &str, yes: impl Fn(&str) -> bool) -> (usize, String) {
+    pub fn wait_for_from(
+        &self,
+        from: usize,
+        what: &str,
+        yes: impl Fn(&str) -> bool,
+    ) -> (usize, String) {
         let deadline = Instant::now() + LIMIT;
         let mut lines = self.output.lines.lock().expect("no reader panics");
         loop {
-            let found = lines.iter().enumerate().skip(from).find(|(_, line)| yes(line));
+            let found = lines
+                .iter()
+                .enumerate()
+                .skip(from)
+                .find(|(_, line)| yes(line));
             if let Some((number, line)) = found {
                 return (number + 1, line.clone());
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "{}: waited {LIMIT:?} in vain for {what}; it said:\n{}", self.name, lines.join("\n"));
-            lines = self.output.more.wait_timeout(lines, left).expect("no reader panics").0;
+            assert!(
+                !left.is_zero(),
+                "{}: waited {LIMIT:?} in vain for {what}; it said:\n{}",
+                self.name,
+                lines.join("\n")
+            );
+            lines = self
+                .output
+                .more
+                .wait_timeout(lines, left)
+                .expect("no reader panics")
+                .0;
         }
     }
 
@@ -85,13 +113,18 @@ impl Process {
     pub fn listening(&self, kind: &str) -> SocketAddr {
         let prefix = format!("listening on {kind}:");
         let line = self.wait_for(&prefix, |line| line.starts_with(&prefix));
-        line[prefix.len()..].trim().parse().unwrap_or_else(|_| panic!("no address in {line:?}"))
+        line[prefix.len()..]
+            .trim()
+            .parse()
+            .unwrap_or_else(|_| panic!("no address in {line:?}"))
     }
 
     /// Writes a line to its standard input.
     pub fn say(&mut self, line: &str) {
         let stdin: &mut ChildStdin = self.child.stdin.as_mut().expect("stdin is piped");
-        writeln!(stdin, "{line}").and_then(|()| stdin.flush()).expect("it reads its input");
+        writeln!(stdin, "{line}")
+            .and_then(|()| stdin.flush())
+            .expect("it reads its input");
     }
 
     /// Its process id.
@@ -101,8 +134,14 @@ impl Process {
 
     /// Sends a signal by name: `TERM`, `USR1`, `INT`.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status();
-        assert!(status.expect("kill is there").success(), "cannot send {name} to {}", self.name);
+        let status = Command::new("kill")
+            .args([&format!("-{name}"), &self.id().to_string()])
+            .status();
+        assert!(
+            status.expect("kill is there").success(),
+            "cannot send {name} to {}",
+            self.name
+        );
     }
 
     /// Ends it at once, as a power cut would.
@@ -115,7 +154,9 @@ impl Process {
     /// Waits for its own end.
     pub fn ended(&mut self) -> ExitStatus {
         let name = self.name.clone();
-        super::eventually(&format!("the end of {name}"), || self.child.try_wait().expect("it is our child"))
+        super::eventually(&format!("the end of {name}"), || {
+            self.child.try_wait().expect("it is our child")
+        })
     }
 }
 
@@ -130,7 +171,10 @@ fn follow(source: impl Read + Send + 'static, output: Arc<Output>) {
         let mut reader = BufReader::new(source);
         let mut line = Vec::new();
         // Peers write what is not UTF-8, so lines are read as bytes.
-        while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+        while reader
+            .read_until(b'\n', &mut line)
+            .is_ok_and(|read| read > 0)
+        {
             let text = String::from_utf8_lossy(&line).trim_end().to_owned();
             output.lines.lock().expect("no reader panics").push(text);
             output.more.notify_all();
@@ -142,7 +186,12 @@ fn follow(source: impl Read + Send + 'static, output: Arc<Output>) {
 /// Fails with the package to install when a program is missing.
 pub fn require(program: &str, package: &str) {
     let found = std::env::var_os("PATH").is_some_and(|path| {
-        std::env::split_paths(&path).chain(["/usr/sbin".into()]).any(|folder| folder.join(program).is_file())
+        std::env::split_paths(&path)
+            .chain(["/usr/sbin".into()])
+            .any(|folder| folder.join(program).is_file())
     });
-    assert!(found, "{program} is missing: apt-get install {package} (tests/run does it)");
+    assert!(
+        found,
+        "{program} is missing: apt-get install {package} (tests/run does it)"
+    );
 }

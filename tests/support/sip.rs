@@ -19,7 +19,11 @@ impl Client {
     /// A client of this server, on a free port of loopback.
     pub fn new(server: SocketAddr) -> Self {
         let socket = UdpSocket::bind(("127.0.0.1", 0)).expect("a free port");
-        Self { socket, server, kept: Vec::new() }
+        Self {
+            socket,
+            server,
+            kept: Vec::new(),
+        }
     }
 
     /// Where it listens.
@@ -30,7 +34,9 @@ impl Client {
     /// Sends a message; lines may end with LF alone in the test's source.
     pub fn send(&self, text: &str) {
         let text = text.replace("\r\n", "\n").replace('\n', "\r\n");
-        self.socket.send_to(text.as_bytes(), self.server).expect("loopback takes it");
+        self.socket
+            .send_to(text.as_bytes(), self.server)
+            .expect("loopback takes it");
     }
 
     /// The next message the question says yes to; others are kept for later questions.
@@ -43,9 +49,14 @@ impl Client {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "waited {LIMIT:?} in vain for {what}");
-            self.socket.set_read_timeout(Some(left.max(Duration::from_millis(1)))).expect("a socket");
-            let Ok((length, _)) = self.socket.recv_from(&mut buffer) else { continue };
-            let message = Message::parse(Bytes::copy_from_slice(&buffer[..length])).expect("well-formed SIP");
+            self.socket
+                .set_read_timeout(Some(left.max(Duration::from_millis(1))))
+                .expect("a socket");
+            let Ok((length, _)) = self.socket.recv_from(&mut buffer) else {
+                continue;
+            };
+            let message =
+                Message::parse(Bytes::copy_from_slice(&buffer[..length])).expect("well-formed SIP");
             if yes(&message) {
                 return message;
             }

@@ -1,0 +1,174 @@
+//! baresip publishes and watches (RFC 3903, 6665), over UDP and TCP.
+//!
+//! It reads PIDF by pattern, shows a contact as Online or Offline, and publishes `<basic>unknown</basic>` until it is told
+//! what to say.
+
+use std::net::SocketAddr;
+
+use rollcall::core::sip::Name;
+
+use super::server;
+use crate::support::eventually;
+use crate::support::process::Process;
+use crate::support::sip::Client;
+
+/// A baresip in a folder of its own, without sound or video.
+struct Baresip {
+    process: Process,
+    _folder: tempfile::TempDir,
+}
+
+impl Baresip {
+    fn start(accounts: &str, contacts: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = "sip_listen 127.0.0.1:0\nmodule_path /usr/lib/baresip/modules\nmodule stdio.so\nmodule_tmp account.so\n\
+                      module_app contact.so\nmodule_app presence.so\nmodule_app menu.so\n";
+        for (name, text) in [
+            ("config", config),
+            ("accounts", accounts),
+            ("contacts", contacts),
+        ] {
+            std::fs::write(folder.path().join(name), format!("{text}\n")).expect("a file");
+        }
+        let path = folder.path().to_str().expect("a plain path").to_owned();
+        let process = Process::peer("baresip", "baresip-core", &["-4", "-s", "-f", &path], None);
+        process.wait_for("baresip", |line| line.contains("baresip is ready"));
+        Self {
+            process,
+            _folder: folder,
+        }
+    }
+
+    /// Asks for the contact list until the contact is shown so.
+    fn shows(&mut self, presence: &str) {
+        let mut seen = 0;
+        eventually(&format!("baresip to show {presence}"), || {
+            self.process.say("/contacts");
+            let (after, _) = self
+                .process
+                .wait_for_from(seen, "the contact list", |line| {
+                    line.contains("--- Contacts")
+                });
+            let (_, line) = self
+                .process
+                .wait_for_from(after, "the contact", |line| line.contains("<sip:bob@"));
+            seen = after;
+            line.contains(presence).then_some(())
+        });
+    }
+}
+
+fn transport(name: &str, address: SocketAddr) -> String {
+    format!("{address};transport={name}")
+}
+
+#[test]
+fn baresip_is_watched() {
+    let (_server, udp, tcp) = server();
+    for (name, address) in [("udp", udp), ("tcp", tcp)] {
+        let bob = format!("sip:bob@{}", address);
+        let mut watcher = Client::new(udp);
+        let own = watcher.address();
+        watcher.send(&format!(
+            "SUBSCRIBE {bob} SIP/2.0\nVia: SIP/2.0/UDP {own};branch=z9hG4bKs1;rport\nMax-Forwards: 70\n\
+             From: <sip:alice@example.com>;tag=a\nTo: <{bob}>\nCall-ID: watch-{own}\nCSeq: 1 SUBSCRIBE\n\
+             Contact: <sip:alice@{own}>\nEvent: presence\nAccept: application/pidf+xml\nExpires: 600\nContent-Length: 0\n\n"
+        ));
+        assert_eq!(
+            watcher.response(1).status().map(|status| status.code()),
+            Some(200)
+        );
+        assert!(
+            watcher.notify().body().is_empty(),
+            "nothing is published yet"
+        );
+        let account = format!("<sip:bob@{}>;regint=0;pubint=600", transport(name, address));
+        let mut publisher = Baresip::start(&account, "");
+        let unknown = watcher.notify();
+        assert_eq!(
+            unknown.content_type().as_deref(),
+            Some("application/pidf+xml")
+        );
+        assert!(
+            text(&unknown).contains("<basic>unknown</basic>"),
+            "its own words are kept: {}",
+            text(&unknown)
+        );
+        publisher.process.say("/presence_online");
+        let online = watcher.notify();
+        assert!(
+            text(&online).contains("<basic>open</basic>"),
+            "{}",
+            text(&online)
+        );
+        publisher.process.say("/quit");
+        let gone = watcher.notify();
+        assert!(
+            !text(&gone).contains("<basic>open</basic>"),
+            "{}",
+            text(&gone)
+        );
+        assert!(
+            gone.text(Name::SubscriptionState)
+                .is_some_and(|state| state.starts_with("active"))
+        );
+    }
+}
+
+#[test]
+fn baresip_watches() {
+    let (_server, udp, tcp) = server();
+    for (name, address) in [("udp", udp), ("tcp", tcp)] {
+        let bob = format!("sip:bob@{address}");
+        let contact = format!(
+            "\"Bob\" <sip:bob@{}>;presence=p2p",
+            transport(name, address)
+        );
+        let account = format!("<sip:alice@{}>;regint=0", transport(name, address));
+        let mut watcher = Baresip::start(&account, &contact);
+        let mut publisher = Client::new(udp);
+        let tag = publish(&mut publisher, &bob, 1, None, "open");
+        watcher.shows("Online");
+        publish(&mut publisher, &bob, 2, Some(&tag), "closed");
+        watcher.shows("Offline");
+    }
+}
+
+fn text(message: &rollcall::core::sip::Message) -> String {
+    String::from_utf8_lossy(&message.body()).into_owned()
+}
+
+/// Publishes by hand and gives the entity-tag.
+pub(super) fn publish(
+    client: &mut Client,
+    presentity: &str,
+    cseq: u32,
+    tag: Option<&str>,
+    basic: &str,
+) -> String {
+    let own = client.address();
+    let condition = tag
+        .map(|tag| format!("SIP-If-Match: {tag}\n"))
+        .unwrap_or_default();
+    let body = format!(
+        "<?xml version=\"1.0\"?><presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"{presentity}\"><tuple id=\"t1\">\
+         <status><basic>{basic}</basic></status></tuple></presence>"
+    );
+    client.send(&format!(
+        "PUBLISH {presentity} SIP/2.0\nVia: SIP/2.0/UDP {own};branch=z9hG4bKp{cseq};rport\nMax-Forwards: 70\n\
+         From: <{presentity}>;tag=p\nTo: <{presentity}>\nCall-ID: publish-{own}-{presentity}\nCSeq: {cseq} PUBLISH\nEvent: presence\n\
+         {condition}Expires: 600\nContent-Type: application/pidf+xml\nContent-Length: {}\n\n{body}",
+        body.len()
+    ));
+    let response = client.response(cseq);
+    assert_eq!(
+        response.status().map(|status| status.code()),
+        Some(200),
+        "{}",
+        response.reason()
+    );
+    response
+        .text(Name::SipEtag)
+        .expect("an entity-tag")
+        .into_owned()
+}

@@ -3,6 +3,7 @@
 //! This crate owns sockets, time, storage and the binary; every rule of the protocols is in [`rollcall_core`]. Each of
 //! endpoint, registry, Manager session and publish buffer is an actix actor, a thin shell over a value of the core.
 
+pub mod alarm;
 pub mod cli;
 pub mod client;
 pub mod clock;

@@ -7,7 +7,8 @@ use rollcall_core::buffer::{Buffer, Effect, Settings};
 use rollcall_core::manager;
 use tracing::{debug, info, warn};
 
-use super::{Alarm, Demand, Report, Take};
+use super::{Demand, Report, Take};
+use crate::alarm::Alarm;
 use crate::clock::Clock;
 use crate::messages::{ManagerIncoming, ModuleInput, SessionId, TakeSnapshot, ToModule, ToSession};
 

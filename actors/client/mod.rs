@@ -18,7 +18,6 @@
 //! beside the new ones. With a [tag journal](tags) it modifies its earlier publications instead; without one the
 //! server's composition still shows the freshest, and `expires` bounds how long the old one lives.
 
-mod alarm;
 mod buffer;
 pub mod once;
 mod publisher;
@@ -39,7 +38,6 @@ use rollcall_core::publisher::{self as core_publisher, Tag};
 use crate::clock::Clock;
 use crate::messages::FromModule;
 
-pub(crate) use alarm::Alarm;
 pub use buffer::PublishBuffer;
 pub use publisher::Publisher;
 

@@ -11,7 +11,8 @@ use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 
 use super::tags::Journal;
-use super::{Alarm, Demand, Kept, PublishBuffer, Report, Shutdown, Take};
+use super::{Demand, Kept, PublishBuffer, Report, Shutdown, Take};
+use crate::alarm::Alarm;
 use crate::clock::Clock;
 use crate::messages::{FromModule, ModuleInput, ModuleOutput, TakeSnapshot, ToModule};
 

@@ -23,6 +23,7 @@ use rollcall_core::exchange::{ConnectionId, Flow, Shard, Transport};
 use rollcall_core::manager;
 use rollcall_core::time::Timestamp;
 
+use crate::alarm::Alarm;
 use crate::clock::Clock;
 use crate::messages::{
     Attach, FromModule, ManagerIncoming, ModuleInput, ModuleOutput, TakeSnapshot, ToModule,
@@ -165,8 +166,7 @@ pub struct Endpoint {
     closed: Vec<ConnectionId>,
     /// What goes to each other shard then.
     to_shards: BTreeMap<Shard, Vec<Handed>>,
-    /// When the actor wakes the core, and the timer that does.
-    alarm: Option<(Timestamp, SpawnHandle)>,
+    alarm: Alarm,
 }
 
 impl Endpoint {
@@ -198,7 +198,7 @@ impl Endpoint {
             to_modules: Vec::new(),
             closed: Vec::new(),
             to_shards: BTreeMap::new(),
-            alarm: None,
+            alarm: Alarm::default(),
         }
     }
 
@@ -217,24 +217,15 @@ impl Endpoint {
         self.arm(ctx);
     }
 
-    /// One timer for the whole shard. It is only moved when it would fire too late; firing early costs nothing.
+    /// Firing early costs nothing, and moving the alarm with each message would.
     fn arm(&mut self, ctx: &mut Context<Self>) {
-        let Some(next) = self.core.get().next_wake() else {
-            return;
-        };
-        if let Some((armed, handle)) = self.alarm {
-            if armed <= next {
-                return;
-            }
-            ctx.cancel_future(handle);
-        }
-        let sleep = tokio::time::sleep_until(self.clock.instant(next)).into_actor(self);
-        let handle = ctx.spawn(sleep.map(|(), endpoint, ctx| {
-            endpoint.alarm = None;
-            endpoint.ask(|core, now, out| core.wake(now, out));
-            endpoint.settle(ctx);
-        }));
-        self.alarm = Some((next, handle));
+        let next = self.core.get().next_wake();
+        self.alarm
+            .set_at_latest(next, self.clock, ctx, |endpoint, ctx| {
+                endpoint.alarm.fired();
+                endpoint.ask(|core, now, out| core.wake(now, out));
+                endpoint.settle(ctx);
+            });
     }
 }
 

@@ -11,7 +11,7 @@ use rollcall_core::manager::{Message as Document, Presence};
 use tracing::{debug, error, info, warn};
 
 use super::journal;
-use crate::client::Alarm;
+use crate::alarm::Alarm;
 use crate::clock::Clock;
 use crate::messages::{ManagerIncoming, ModuleInput, SessionId, TakeSnapshot, ToModule, ToSession};
 

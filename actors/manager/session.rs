@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::{debug, info, trace};
 
-use crate::client::Alarm;
+use crate::alarm::Alarm;
 use crate::clock::Clock;
 use crate::messages::{ManagerIncoming, SessionId, TakeSnapshot, ToSession};
 use crate::transport::Stream;

@@ -21,8 +21,8 @@ use rollcall_core::entropy::Entropy;
 use rollcall_core::exchange::{Destination, Outgoing, Shard, Transport};
 use rollcall_core::registry::{Effect, Note, Record, Settings, Version};
 use rollcall_core::sip::Method;
-use rollcall_core::time::Timestamp;
 
+use crate::alarm::Alarm;
 use crate::clock::Clock;
 use crate::messages::{FromModule, ModuleInput, ModuleOutput, TakeSnapshot, ToModule};
 use crate::store::{Committed, Store};
@@ -76,8 +76,7 @@ pub struct Registry {
     clock: Clock,
     /// What goes to each endpoint when the handler is done.
     batches: Vec<Vec<ModuleOutput>>,
-    /// The one timer, and what it is set to.
-    alarm: Option<(Timestamp, SpawnHandle)>,
+    alarm: Alarm,
 }
 
 impl Registry {
@@ -103,7 +102,7 @@ impl Registry {
             batches: endpoints.iter().map(|_| Vec::new()).collect(),
             endpoints,
             clock,
-            alarm: None,
+            alarm: Alarm::default(),
         }
     }
 
@@ -172,20 +171,10 @@ impl Registry {
             }
         }
         let next = self.core.next_wake();
-        if self.alarm.as_ref().map(|(at, _)| *at) == next {
-            return;
-        }
-        if let Some((_, handle)) = self.alarm.take() {
-            ctx.cancel_future(handle);
-        }
-        self.alarm = next.map(|at| {
-            let sleep = tokio::time::sleep_until(self.clock.instant(at));
-            let handle = ctx.spawn(sleep.into_actor(self).map(|(), registry, ctx| {
-                registry.alarm = None;
-                registry.feed(Input::Wake);
-                registry.done(ctx);
-            }));
-            (at, handle)
+        self.alarm.set(next, self.clock, ctx, |registry, ctx| {
+            registry.alarm.fired();
+            registry.feed(Input::Wake);
+            registry.done(ctx);
         });
     }
 }

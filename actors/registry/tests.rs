@@ -12,6 +12,7 @@ use rollcall_core::sip::Message as SipMessage;
 use super::*;
 use crate::store::{Counters, FileStore, MemoryDisk, StoreError};
 use crate::testkit::{Probe, in_real_time, in_virtual_time};
+use rollcall_core::time::Timestamp;
 
 /// Makes the core panic.
 #[derive(Message)]

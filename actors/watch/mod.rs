@@ -21,7 +21,7 @@ use rollcall_core::watcher::{self, Effect, Settings, Watcher as Core};
 use tokio::sync::oneshot;
 use tracing::{debug, info};
 
-use crate::client::Alarm;
+use crate::alarm::Alarm;
 use crate::clock::Clock;
 use crate::messages::{FromModule, ModuleInput, ModuleOutput, TakeSnapshot, ToModule};
 

@@ -13,16 +13,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::*;
+use crate::testkit::in_virtual_time;
 use crate::transport::{Datagram, Network, Pool, Stream};
-
-fn in_virtual_time<T>(test: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .expect("a runtime")
-        .block_on(test)
-}
 
 fn ip(last: u8) -> IpAddr {
     Ipv4Addr::new(10, 0, 0, last).into()

@@ -1,12 +1,12 @@
 //! What the calendar actor promises: changes at their very second, and that a broken file harms nobody.
 
 use std::cell::RefCell;
-use std::future::Future;
 use std::path::Path;
 use std::rc::Rc;
 
 use super::*;
 use crate::config::CalendarPath;
+use crate::testkit::in_virtual_time;
 
 type Told = Rc<RefCell<Vec<(u64, Presence)>>>;
 
@@ -25,17 +25,6 @@ impl Handler<FromSource> for Hub {
             .borrow_mut()
             .push((self.1.now().as_millis() / 1000, told.presence));
     }
-}
-
-fn in_virtual_time<T>(test: impl Future<Output = T>) -> T {
-    System::with_tokio_rt(|| {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .start_paused(true)
-            .build()
-            .expect("a runtime")
-    })
-    .block_on(test)
 }
 
 fn source(path: CalendarPath, presentity: &str) -> CalendarSource {

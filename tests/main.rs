@@ -5,6 +5,7 @@ mod client;
 mod conformance;
 mod conformance_sip;
 mod endpoint;
+mod examples;
 mod manager;
 mod nodes;
 mod peers;

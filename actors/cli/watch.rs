@@ -77,23 +77,7 @@ fn line(sighting: &Sighting, json: bool) -> String {
     }
     let second = sighting.at.as_millis() / 1000 % 86_400;
     let (h, m, s) = (second / 3600, second / 60 % 60, second % 60);
-    let mut line = format!("{h:02}:{m:02}:{s:02} {}", sighting.presentity);
-    if sighting.subscription != "active" {
-        line.push_str(&format!(" ({})", sighting.subscription));
-    }
-    if let Some(reason) = &sighting.reason {
-        line.push_str(&format!(" {reason}"));
-    }
-    if let Some(basic) = &sighting.basic {
-        line.push_str(&format!(" {basic}"));
-    }
-    for activity in &sighting.activities {
-        line.push_str(&format!(" {activity}"));
-    }
-    for note in &sighting.notes {
-        line.push_str(&format!(" {note:?}"));
-    }
-    line
+    format!("{h:02}:{m:02}:{s:02} {sighting}")
 }
 
 #[cfg(test)]

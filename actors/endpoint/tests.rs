@@ -17,7 +17,6 @@ use rollcall_core::sip::{Head, Method, Name, StatusCode};
 use tokio::time::Instant;
 
 use super::*;
-use crate::messages::SessionId;
 use crate::testkit::{EndpointKit, ModuleProbe, Probe, SipPeer, World, in_virtual_time};
 use crate::transport::memory::Link;
 
@@ -173,27 +172,19 @@ fn a_request_for_a_module_without_a_mailbox_is_answered_503() {
 fn a_manager_message_goes_to_its_claimant_and_an_unclaimed_one_gets_an_error() {
     in_virtual_time(async {
         let (_world, mut kit) = world().await;
-        let mut session = Probe::<ToSession>::start();
-        let other = manager::Message::Other {
-            kind: "WEATHER".to_owned(),
-            document: String::new(),
-        };
+        let mut session = kit.session();
         let presence = manager::Message::Presence(Box::default());
-        for message in [presence.clone(), other] {
-            kit.endpoint.do_send(ManagerIncoming {
-                session: SessionId(5),
-                reply: session.recipient(),
-                message,
-            });
-        }
+        session.bring(presence.clone());
+        session.say("<xml><type>WEATHER</type></xml>");
         let claimed = kit.module(ECHO).manager().await;
-        assert_eq!((claimed.session, claimed.message), (SessionId(5), presence));
-        match session.next().await {
-            ToSession::Send(manager::Message::Error(text)) => {
-                assert!(text.contains("WEATHER"), "{text}")
-            }
-            other => panic!("{other:?}"),
-        }
+        assert_eq!(claimed.message, presence);
+        let error = session.document().await;
+        assert!(
+            error.contains("ERROR") && error.contains("WEATHER"),
+            "{error}"
+        );
+        // It has been dealt with, so the session may read on.
+        assert_eq!(session.credit().await, 1);
     });
 }
 

@@ -37,8 +37,7 @@ impl ManagerNode {
         let modules = ModuleTable::builder()
             .module(HUB, "manager", &manager::routes(), Sharding::One)
             .build()?;
-        let plan = Plan::client(config::defaults::<config::Client>().common.timers);
-        let stack = Stack::start(&plan, &modules, &mut environment);
+        let stack = Stack::start(&Plan::default(), &modules, &mut environment);
         let clock = environment.clock;
         let setup = manager::Setup {
             module: HUB,

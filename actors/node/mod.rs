@@ -119,6 +119,21 @@ pub struct PublishOrder {
     pub keep: bool,
 }
 
+impl PublishOrder {
+    /// An order with nothing to say yet, for an hour.
+    pub fn new(uri: impl Into<String>, server: config::SipServer) -> Self {
+        Self {
+            uri: uri.into(),
+            server,
+            basic: None,
+            activities: Vec::new(),
+            note: None,
+            expires: Duration::from_secs(3600),
+            keep: false,
+        }
+    }
+}
+
 /// How a publication went.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Published {
@@ -137,6 +152,17 @@ pub struct WatchOrder {
     pub server: config::SipServer,
     /// The lifetime asked for a subscription.
     pub expires: Duration,
+}
+
+impl WatchOrder {
+    /// An order to watch one presentity, by a subscription that is refreshed each hour.
+    pub fn new(uri: impl Into<String>, server: config::SipServer) -> Self {
+        Self {
+            uris: vec![uri.into()],
+            server,
+            expires: Duration::from_secs(3600),
+        }
+    }
 }
 
 /// Something seen of a watched presentity.
@@ -161,6 +187,28 @@ pub struct Sighting {
     /// The document as it came.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub document: Option<String>,
+}
+
+/// As a line for people: `sip:alice@example.com open meeting "Weekly"`.
+impl fmt::Display for Sighting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.presentity)?;
+        if self.subscription != "active" {
+            write!(f, " ({})", self.subscription)?;
+        }
+        for word in self
+            .reason
+            .iter()
+            .chain(&self.basic)
+            .chain(&self.activities)
+        {
+            write!(f, " {word}")?;
+        }
+        for note in &self.notes {
+            write!(f, " {note:?}")?;
+        }
+        Ok(())
+    }
 }
 
 /// Runs a Presence Server until told to stop. `ready` is called once all addresses are bound.

@@ -14,7 +14,6 @@ use super::stack::{Plan, Stack};
 use super::{Command, Control, NodeError, PublishOrder, Published, print};
 use crate::client::Kept;
 use crate::client::once::{self, Once};
-use crate::config;
 
 const PUBLISHER: ModuleId = ModuleId(1);
 
@@ -50,8 +49,7 @@ pub(super) async fn run(
     let modules = ModuleTable::builder()
         .module(PUBLISHER, "publisher", &[], Sharding::One)
         .build()?;
-    let timers = config::defaults::<config::Client>().common.timers;
-    let stack = Stack::start(&Plan::client(timers), &modules, &mut environment);
+    let stack = Stack::start(&Plan::default(), &modules, &mut environment);
     stack
         .listen(
             &listen_towards(&order.server, &environment.network).await?,

@@ -15,6 +15,7 @@ use crate::endpoint::{self, Endpoint};
 use crate::messages::{Attach, FromModule, TakeSnapshot, ToModule};
 
 /// How the endpoints of a node behave.
+#[derive(Clone, Debug)]
 pub struct Plan {
     /// How many shards.
     pub shards: Shard,
@@ -28,6 +29,13 @@ pub struct Plan {
     pub in_flight: usize,
     /// TCP connections of the node.
     pub connections: usize,
+}
+
+impl Default for Plan {
+    /// One shard, with the timers of RFC 3261.
+    fn default() -> Self {
+        Self::client(config::Client::default().common.timers)
+    }
 }
 
 impl Plan {

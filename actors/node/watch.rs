@@ -10,7 +10,6 @@ use super::environment::Environment;
 use super::stack::{Plan, Stack};
 use super::{Command, Continue, Control, NodeError, Sighting, WatchOrder, client, print};
 use crate::clock::Clock;
-use crate::config;
 use crate::watch::{Shutdown, Watch, Watched, Watcher, claims};
 
 const WATCHER: ModuleId = ModuleId(1);
@@ -45,11 +44,7 @@ pub(super) async fn run(
         .module(WATCHER, "watcher", &claims(), Sharding::One)
         .accepts(&["application/pidf+xml"])
         .build()?;
-    let stack = Stack::start(
-        &Plan::client(config::defaults::<config::Client>().common.timers),
-        &modules,
-        &mut environment,
-    );
+    let stack = Stack::start(&Plan::default(), &modules, &mut environment);
     let (sender, mut heard) = mpsc::unbounded_channel();
     let relay = Relay(sender).start();
     let settings = watcher::Settings {

@@ -1,5 +1,6 @@
 //! An Endpoint actor with sockets, and probes in its modules' places.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -11,10 +12,12 @@ use rollcall_core::exchange::{ConnectionId, Incoming, Outcome, Outgoing, Reply, 
 use rollcall_core::sip::StatusCode;
 use rollcall_core::time::Timestamp;
 
-use super::{Probe, SipPeer};
+use super::{Probe, SessionProbe, SipPeer};
 use crate::clock::Clock;
 use crate::endpoint::{Endpoint, Listen, MAX_CONNECTIONS, Parts};
-use crate::messages::{Attach, FromModule, ManagerIncoming, ModuleInput, ModuleOutput, ToModule};
+use crate::messages::{
+    Attach, FromModule, ManagerIncoming, ModuleInput, ModuleOutput, SessionId, ToModule,
+};
 use crate::transport::Network;
 
 /// An endpoint on its own: it listens on UDP and TCP, and each module of its table is a [`ModuleProbe`].
@@ -24,6 +27,7 @@ pub struct EndpointKit {
     udp: SocketAddr,
     tcp: SocketAddr,
     modules: BTreeMap<ModuleId, ModuleProbe>,
+    sessions: Cell<u64>,
 }
 
 impl EndpointKit {
@@ -89,6 +93,7 @@ impl EndpointKit {
             udp,
             tcp,
             modules,
+            sessions: Cell::new(0),
         }
     }
 
@@ -100,6 +105,19 @@ impl EndpointKit {
     /// Where it listens on TCP.
     pub fn tcp(&self) -> SocketAddr {
         self.tcp
+    }
+
+    /// Puts an actor in a module's place, instead of the probe.
+    pub fn attach(&self, module: ModuleId, recipient: Recipient<ToModule>) {
+        let recipients = vec![recipient];
+        self.endpoint.do_send(Attach { module, recipients });
+    }
+
+    /// A Manager-protocol session before it, without a connection.
+    pub fn session(&self) -> SessionProbe {
+        let number = self.sessions.get() + 1;
+        self.sessions.set(number);
+        SessionProbe::start(SessionId(number), self.endpoint.clone().recipient())
     }
 
     /// The probe in a module's place.

@@ -25,6 +25,64 @@
 //! });
 //! ```
 //!
+//! | for | there is |
+//! |---|---|
+//! | time | [`in_virtual_time`], or [`in_real_time`] over real sockets |
+//! | the network | [`World`]: hosts by name, partitions, crashes, and by [`World::memory`] links that delay and lose |
+//! | an actor's neighbours | [`Probe`], which stands where another actor would and shows what it was sent |
+//! | a module's endpoint | [`EndpointKit`]: a real one, with a [`ModuleProbe`] in the place of each module of its table |
+//! | an endpoint's module | [`EndpointKit::attach`] puts the actor under test in the place of its probe |
+//! | SIP peers | [`SipPeer`]: sends what it is told, right or wrong, over UDP or TCP |
+//! | Manager-protocol peers | [`ManagerPeer`] over a connection; [`SessionProbe`] without one |
+//!
+//! The module's own test, the other way round: the actor is real, the peers are scripted.
+//!
+//! ```
+//! use actix::prelude::*;
+//! use rollcall::core::endpoint::{ModuleId, ModuleTable, Route, Sharding};
+//! use rollcall::core::exchange::Reply;
+//! use rollcall::core::sip::{Method, StatusCode};
+//! use rollcall::messages::{FromModule, ModuleInput, ModuleOutput, ToModule};
+//! use rollcall::testkit::{EndpointKit, World, in_virtual_time};
+//!
+//! /// Declines every MESSAGE.
+//! struct Decliner(Recipient<FromModule>);
+//!
+//! impl Actor for Decliner {
+//!     type Context = Context<Self>;
+//! }
+//!
+//! impl Handler<ToModule> for Decliner {
+//!     type Result = ();
+//!
+//!     fn handle(&mut self, ToModule(inputs): ToModule, _: &mut Self::Context) {
+//!         for input in inputs {
+//!             if let ModuleInput::Request(incoming) = input {
+//!                 let reply = Reply::new(incoming.transaction, StatusCode::DECLINE);
+//!                 let outputs = vec![ModuleOutput::Reply(reply)];
+//!                 self.0.do_send(FromModule { module: ModuleId(1), shard: 0, outputs });
+//!             }
+//!         }
+//!     }
+//! }
+//!
+//! in_virtual_time(async {
+//!     let world = World::new(1, &["server", "phone"]);
+//!     let table = ModuleTable::builder()
+//!         .module(ModuleId(1), "decliner", &[Route::method(Method::Message)], Sharding::One)
+//!         .build()
+//!         .expect("no conflict");
+//!     let kit = EndpointKit::start(world.network("server"), table).await;
+//!     kit.attach(ModuleId(1), Decliner(kit.endpoint.clone().recipient()).start().recipient());
+//!
+//!     let mut phone = kit.udp_peer(&world.network("phone")).await;
+//!     phone.send(&phone.request("MESSAGE", "sip:bob@server", "", "hello")).await;
+//!     phone.expect_status(603).await;
+//! });
+//! ```
+//!
+//! A whole module with its test is in `examples/own_module.rs`; how one is written, in `docs/modules.md`.
+//!
 //! Everything here asserts: what does not come in time, or is not what was expected, panics and says so.
 
 use std::time::Duration;
@@ -32,12 +90,14 @@ use std::time::Duration;
 mod endpoint_kit;
 mod manager_peer;
 mod probe;
+mod session_probe;
 mod sip_peer;
 mod world;
 
 pub use endpoint_kit::{EndpointKit, ModuleProbe};
 pub use manager_peer::ManagerPeer;
 pub use probe::Probe;
+pub use session_probe::SessionProbe;
 pub use sip_peer::{SipPeer, wire};
 pub use world::World;
 

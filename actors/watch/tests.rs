@@ -14,7 +14,6 @@ use rollcall_core::watcher::News;
 use tokio::time::Instant;
 
 use super::*;
-use crate::messages::Attach;
 use crate::testkit::{EndpointKit, Probe, SipPeer, World, in_virtual_time, wire};
 
 const ALICE: &str = "sip:alice@example.com";
@@ -59,14 +58,7 @@ impl Scene {
             entropy,
         )
         .start();
-        let recipients = vec![watcher.clone().recipient()];
-        kit.endpoint
-            .send(Attach {
-                module: MODULE,
-                recipients,
-            })
-            .await
-            .expect("an endpoint");
+        kit.attach(MODULE, watcher.clone().recipient());
         let notifier = SipPeer::udp(&world.network("server"), at, kit.udp()).await;
         Self {
             watcher,

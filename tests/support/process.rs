@@ -46,7 +46,8 @@ impl Process {
         Self::start(program, command)
     }
 
-    fn start(name: &str, mut command: Command) -> Self {
+    /// Any program.
+    pub fn start(name: &str, mut command: Command) -> Self {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -90,11 +90,12 @@ pub enum News {
     },
     /// A state of the presentity.
     State {
-        /// The gist of it; `None` if the body could not be read as PIDF.
+        /// The gist of it; `None` if the body could not be read as PIDF, or is empty.
         summary: Option<Summary>,
         /// The body's type, in lower case.
         content_type: Option<String>,
-        /// The body as it came.
+        /// The body as it came. An active subscription without one says that nothing is published (RFC 6665, 4.2.2);
+        /// that is told once until there is a document again.
         body: Bytes,
     },
     /// Something failed, and will be tried again.

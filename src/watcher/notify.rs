@@ -55,7 +55,8 @@ impl Watcher {
         self.counters.notified += 1;
         self.subscriptions[key].notified = true;
         out.push(reply(StatusCode::OK));
-        self.show_state(now, key, message, out);
+        let active = state.value == SubscriptionStateValue::Active;
+        self.show_state(now, key, message, active, out);
         if self.subscriptions[key].told.as_ref() != Some(&state.value) {
             self.subscriptions[key].told = Some(state.value.clone());
             let news = News::Subscription {
@@ -90,11 +91,30 @@ impl Watcher {
         ours.then_some(key)
     }
 
-    fn show_state(&mut self, now: Timestamp, key: Key, message: &Message, out: &mut Vec<Effect>) {
+    fn show_state(
+        &mut self,
+        now: Timestamp,
+        key: Key,
+        message: &Message,
+        active: bool,
+        out: &mut Vec<Effect>,
+    ) {
         let body = message.body();
         if body.is_empty() {
+            // Before it is active and after it has ended, a missing body says nothing of the presentity.
+            if active && self.subscriptions[key].documented != Some(false) {
+                self.subscriptions[key].documented = Some(false);
+                let (summary, content_type) = (None, None);
+                let nothing = News::State {
+                    summary,
+                    content_type,
+                    body,
+                };
+                self.tell(key, nothing, out);
+            }
             return;
         }
+        self.subscriptions[key].documented = Some(true);
         let content_type = message.content_type();
         // A body without a type is taken for what the package prescribes.
         let summary = match content_type.as_deref() {

@@ -37,6 +37,8 @@ pub(super) struct Subscription {
     pub failures: u32,
     /// What was told last.
     pub told: Option<SubscriptionStateValue>,
+    /// Whether the state told last was a document, or that there is none.
+    pub documented: Option<bool>,
 }
 
 /// Where a subscription is. Each has a timer or a request in flight.
@@ -97,6 +99,7 @@ impl Subscription {
             expires_at: zero,
             failures: 0,
             told: None,
+            documented: None,
         }
     }
 }
@@ -116,6 +119,7 @@ impl Watcher {
         subscription.notified = false;
         subscription.begun = now;
         subscription.told = None;
+        subscription.documented = None;
         self.ask(key, Purpose::Initial, false, out);
     }
 

@@ -56,6 +56,25 @@ fn a_state_is_told_and_the_subscription_s_own_state_when_it_changes() {
 }
 
 #[test]
+fn that_nothing_is_published_any_more_is_told_once() {
+    let mut world = World::new();
+    world.watch();
+    world.accept(3600);
+    let told = ["answer 200", "no state", "active"];
+    assert_eq!(world.notify("active;expires=3600", ""), told);
+    assert_eq!(world.notify("active;expires=3600", ""), ["answer 200"]);
+    world.notify("active;expires=3600", BUSY);
+    assert_eq!(
+        world.notify("active;expires=3600", ""),
+        ["answer 200", "no state"]
+    );
+    assert_eq!(
+        world.notify("terminated;reason=noresource", "")[..2],
+        ["answer 200", "terminated: noresource"]
+    );
+}
+
+#[test]
 fn a_notify_before_the_2xx_starts_the_dialog() {
     let mut world = World::new();
     world.watch();
@@ -117,7 +136,8 @@ fn of_two_notifiers_the_first_is_kept() {
     let mut world = World::new();
     world.watch();
     let state = "Subscription-State: active;expires=60\r\n";
-    assert_eq!(world.notify_as("m", 1, state, ""), ["answer 200", "active"]);
+    let told = ["answer 200", "no state", "active"];
+    assert_eq!(world.notify_as("m", 1, state, ""), told);
     assert_eq!(world.notify_as("n", 1, state, BUSY), ["answer 481"]);
     // The 2xx is of the other one.
     world.accept(60);

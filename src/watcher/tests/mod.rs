@@ -225,6 +225,7 @@ impl World {
                     } => {
                         format!("state {:?} {}", summary.basic, summary.activities.join(" "))
                     }
+                    News::State { body, .. } if body.is_empty() => "no state".to_owned(),
                     News::State {
                         summary: None,
                         content_type,

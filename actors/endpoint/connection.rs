@@ -425,7 +425,11 @@ impl Endpoint {
         if !self.connections.forget(connection) {
             return;
         }
-        self.ask(|core, now, out| core.connection_closed(now, connection, out));
+        // A core that panics at it has a successor, which must learn it as well.
+        let told = self.ask(|core, now, out| core.connection_closed(now, connection, out));
+        if !told {
+            self.ask(|core, now, out| core.connection_closed(now, connection, out));
+        }
         self.closed.push(connection);
     }
 

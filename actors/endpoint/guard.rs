@@ -14,7 +14,6 @@ pub(super) struct Guarded {
     settings: Settings,
     modules: ModuleTable,
     entropy: Entropy,
-    locals: Vec<(Transport, SocketAddr)>,
 }
 
 impl Guarded {
@@ -25,38 +24,43 @@ impl Guarded {
             settings,
             modules,
             entropy,
-            locals: Vec::new(),
         }
     }
 
-    /// Gives the core one input. False if it panicked: then it is a new one, and nothing of that input's effects is left.
+    /// Gives the core one input. False if it panicked: then it is a new one. The effects that it had pushed stay, as each
+    /// is whole, and those follow that tell everybody who waited for the old core.
     pub fn ask(
         &mut self,
         now: Timestamp,
         out: &mut Vec<Effect>,
         input: impl FnOnce(&mut Core, Timestamp, &mut Vec<Effect>),
     ) -> bool {
-        let before = out.len();
-        // Nothing of a core that panicked is looked at again, so that it need not be unwind safe.
+        // Of a core that panicked only the lists of those who wait are looked at, and that under guard again.
         let result = catch_unwind(AssertUnwindSafe(|| input(&mut self.core, now, out)));
         if result.is_ok() {
             return true;
         }
         tracing::error!(
-            "the endpoint's core panicked; its transactions are lost, it goes on with a new one"
+            "the endpoint's core panicked; its transactions end, it goes on with a new one"
         );
-        out.truncate(before);
-        self.core = Core::new(
-            self.settings.clone(),
-            self.modules.clone(),
-            self.entropy.fork(),
-        );
-        self.core.set_locals(self.locals.clone());
+        let fresh = self.fresh();
+        let failed = std::mem::replace(&mut self.core, fresh);
+        let core = &mut self.core;
+        if catch_unwind(AssertUnwindSafe(|| core.succeed(now, &failed, out))).is_err() {
+            tracing::error!("who waited for the old core can't be told");
+        }
         false
     }
 
+    fn fresh(&mut self) -> Core {
+        Core::new(
+            self.settings.clone(),
+            self.modules.clone(),
+            self.entropy.fork(),
+        )
+    }
+
     pub fn set_locals(&mut self, locals: Vec<(Transport, SocketAddr)>) {
-        self.locals.clone_from(&locals);
         self.core.set_locals(locals);
     }
 

@@ -19,7 +19,9 @@ use actix::prelude::*;
 use bytes::Bytes;
 use rollcall_core::endpoint::{Effect, Endpoint as Core, ModuleId, ModuleTable, Origin, Settings};
 use rollcall_core::entropy::Entropy;
-use rollcall_core::exchange::{ConnectionId, Flow, Shard, Transport};
+use rollcall_core::exchange::{
+    ConnectionId, Flow, Outcome, OutcomeResult, Outgoing, Shard, Transport,
+};
 use rollcall_core::manager;
 use rollcall_core::time::Timestamp;
 
@@ -202,11 +204,27 @@ impl Endpoint {
         }
     }
 
-    /// Gives one input to the core; what it wants waits in `effects`.
-    fn ask(&mut self, input: impl FnOnce(&mut Core, Timestamp, &mut Vec<Effect>)) {
+    /// Gives one input to the core; what it wants waits in `effects`. False if the core panicked at it.
+    fn ask(&mut self, input: impl FnOnce(&mut Core, Timestamp, &mut Vec<Effect>)) -> bool {
         let now = self.clock.now();
-        if !self.core.ask(now, &mut self.effects, input) {
-            self.counters.panics += 1;
+        let well = self.core.ask(now, &mut self.effects, input);
+        self.counters.panics += u64::from(!well);
+        well
+    }
+
+    /// Sends a module's request, whose end the module learns also when the core panics at it.
+    fn send_for(&mut self, origin: Origin, outgoing: Outgoing) {
+        let (token, before) = (outgoing.token, self.effects.len());
+        if self.ask(|core, now, out| core.send(now, origin, outgoing, out)) {
+            return;
+        }
+        let told = self.effects[before..].iter().any(|effect| {
+            matches!(effect, Effect::Outcome { origin: of, outcome } if *of == origin && outcome.token == token)
+        });
+        if !told {
+            let result = OutcomeResult::TransportError("the endpoint failed".to_owned());
+            let outcome = Outcome { token, result };
+            self.effects.push(Effect::Outcome { origin, outcome });
         }
     }
 
@@ -269,11 +287,9 @@ impl Handler<FromModule> for Endpoint {
         for output in outputs {
             match output {
                 ModuleOutput::Reply(reply) => {
-                    self.ask(|core, now, out| core.reply(now, reply, out))
+                    self.ask(|core, now, out| core.reply(now, reply, out));
                 }
-                ModuleOutput::Send(outgoing) => {
-                    self.ask(|core, now, out| core.send(now, origin, outgoing, out))
-                }
+                ModuleOutput::Send(outgoing) => self.send_for(origin, outgoing),
             }
         }
         self.settle(ctx);
@@ -287,7 +303,7 @@ impl Handler<HandOver> for Endpoint {
         for item in items {
             match item {
                 Handed::Received(flow, bytes) => {
-                    self.ask(|core, now, out| core.receive(now, flow, bytes, out))
+                    self.ask(|core, now, out| core.receive(now, flow, bytes, out));
                 }
                 Handed::Send(flow, bytes) => self.effects.push(Effect::Send { flow, bytes }),
             }

@@ -45,6 +45,20 @@ async fn world() -> (World, EndpointKit) {
     (world, kit)
 }
 
+/// Makes the core panic.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Fault;
+
+impl Handler<Fault> for Endpoint {
+    type Result = ();
+
+    fn handle(&mut self, _: Fault, ctx: &mut Context<Self>) {
+        self.ask(|_, _, _| panic!("as a test wants it"));
+        self.settle(ctx);
+    }
+}
+
 fn message_to(uri: &str, destination: Destination) -> Outgoing {
     let mut head = Head::new();
     head.line(Name::From, "<sip:echo@server>;tag=1")
@@ -227,20 +241,30 @@ fn what_belongs_to_another_shard_is_handed_over() {
 #[test]
 fn a_panic_of_the_core_costs_its_transactions_and_nothing_else() {
     in_virtual_time(async {
-        let mut guarded = Guarded::new(Settings::default(), table(), Entropy::from_number(1));
-        let mut out = Vec::new();
-        let connection = ConnectionId(1);
-        out.push(Effect::Close { connection });
-        let went_well = guarded.ask(Timestamp::default(), &mut out, |_, _, out| {
-            out.push(Effect::Close { connection });
-            panic!("a bug");
-        });
-        assert!(!went_well);
-        assert_eq!(out.len(), 1, "what came before the panic stays");
-        assert!(
-            guarded.ask(Timestamp::default(), &mut out, |core, now, out| core
-                .wake(now, out))
-        );
+        let (world, mut kit) = world().await;
+        let mut phone = kit.udp_peer(&world.network("phone")).await;
+        phone
+            .send(phone.request("MESSAGE", "sip:echo@server", "", ""))
+            .await;
+        let before = kit.module(ECHO).request().await;
+        kit.module(LOOKER).next().await;
+        let silent = Destination::Address(Transport::Udp, world.addr("other", 5060));
+        kit.module(ECHO)
+            .send(message_to("sip:silent@other", silent));
+
+        kit.endpoint.send(Fault).await.expect("an answer");
+        assert_eq!(failure(kit.module(ECHO)).await, "the endpoint failed");
+        phone.expect_status(500).await;
+
+        phone
+            .send(phone.request("MESSAGE", "sip:echo@server", "", ""))
+            .await;
+        let after = kit.module(ECHO).request().await;
+        assert_ne!(before.transaction, after.transaction);
+        // Too late, and of nobody's who asks now.
+        kit.module(ECHO).answer(&before, StatusCode::FORBIDDEN);
+        kit.module(ECHO).answer(&after, StatusCode::OK);
+        phone.expect_status(200).await;
     });
 }
 

@@ -43,6 +43,9 @@ pub enum Refusal {
     /// More requests are with modules than [`super::Settings::max_in_flight`] (21.5.4).
     #[error("overloaded")]
     Overloaded,
+    /// The endpoint failed while the request was with a module (21.5.1); see [`super::Endpoint::succeed`].
+    #[error("internal error")]
+    Failed,
 }
 
 impl Refusal {
@@ -61,6 +64,7 @@ impl Refusal {
             Self::Event => StatusCode::BAD_EVENT,
             Self::NothingToCancel => StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST,
             Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Failed => StatusCode::SERVER_INTERNAL_ERROR,
         }
     }
 
@@ -91,7 +95,8 @@ impl Refusal {
             | Self::Scheme
             | Self::TooManyHops
             | Self::Merged
-            | Self::NothingToCancel => {}
+            | Self::NothingToCancel
+            | Self::Failed => {}
         }
         head
     }

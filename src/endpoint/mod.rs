@@ -22,6 +22,7 @@ mod incoming;
 mod modules;
 mod outgoing;
 mod respond;
+mod succession;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

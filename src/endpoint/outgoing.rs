@@ -21,7 +21,7 @@ pub(super) struct Ticket {
     cargo: Cargo,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Cargo {
     Request(Origin, Box<Outgoing>),
     Response(Bytes),
@@ -32,6 +32,14 @@ impl Ticket {
         Self {
             lapses: Timestamp::default(),
             cargo: Cargo::Response(bytes),
+        }
+    }
+
+    /// Whose request it carries, if it is one.
+    pub fn owner(&self) -> Option<(Origin, Token)> {
+        match &self.cargo {
+            Cargo::Request(origin, outgoing) => Some((*origin, outgoing.token)),
+            Cargo::Response(_) => None,
         }
     }
 
@@ -106,10 +114,12 @@ impl Endpoint {
         way: Result<Flow, String>,
         out: &mut Vec<Effect>,
     ) {
-        let Some(Ticket { cargo, .. }) = self.tickets.remove(&ticket) else {
+        // Taken out when it is done: a panic on the way must not swallow the end of a request (see `succession`).
+        let Some(Ticket { cargo, .. }) = self.tickets.get(&ticket) else {
             self.counters.routes_unasked += 1;
             return;
         };
+        let cargo = cargo.clone();
         if let Ok(flow) = &way {
             self.stands(flow);
         }
@@ -123,6 +133,7 @@ impl Endpoint {
             (Cargo::Response(bytes), Ok(flow)) => out.push(Effect::Send { flow, bytes }),
             (Cargo::Response(_), Err(_)) => self.counters.responses_lost += 1,
         }
+        self.tickets.remove(&ticket);
     }
 
     /// Gives up what has waited for a way as long as for a response.

@@ -254,6 +254,14 @@ impl<O: Copy> Clients<O> {
             .collect()
     }
 
+    /// Whose requests have no final response yet, row by row.
+    pub fn unanswered(&self) -> impl Iterator<Item = Ended<O>> {
+        self.rows
+            .iter()
+            .filter(|(_, row)| matches!(row.state, State::Calling { .. }))
+            .map(|(_, row)| row.ended)
+    }
+
     /// How many transactions there are.
     pub fn len(&self) -> usize {
         self.rows.len()

@@ -166,6 +166,19 @@ impl Servers {
         self.rows.contains(index as usize) && matches!(self.remove(index), State::Trying(_))
     }
 
+    /// The requests that have no response yet, row by row.
+    pub fn unanswered(&self) -> impl Iterator<Item = &Pending> {
+        self.rows.iter().filter_map(|(_, row)| match &row.state {
+            State::Trying(pending) => Some(&**pending),
+            State::Completed(_) => None,
+        })
+    }
+
+    /// Goes on counting where `other` stands, so that a number of its transactions names none of ours.
+    pub fn count_on(&mut self, other: &Self) {
+        self.serial = other.serial;
+    }
+
     /// How many requests are with modules.
     pub fn trying(&self) -> usize {
         self.trying

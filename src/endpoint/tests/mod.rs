@@ -6,6 +6,7 @@ mod incoming;
 mod outgoing;
 mod responses;
 mod sharding;
+mod succession;
 
 use bytes::Bytes;
 

@@ -1,0 +1,194 @@
+//! Where answers and NOTIFY go: connections, NAT, proxies, IPv6 (RFC 3261, 18.2.2; RFC 3581; docs/adr/0004).
+
+use std::net::{SocketAddr, TcpListener};
+
+use rollcall::core::sip::Name;
+
+use super::kit::{
+    BOB, Dialog, Peer, Server, body, code, own_address, pidf, published, shown, text,
+};
+
+fn note(text: &str) -> String {
+    pidf(BOB, "t", "open", &format!("<note>{text}</note>"))
+}
+
+#[test]
+fn ipv6_is_served_as_ipv4_is() {
+    let server = Server::start();
+    let mut peers = [
+        Peer::udp(server.v6("udp")),
+        Peer::tcp(server.v6("tcp")),
+        server.by_udp(),
+        server.by_tcp(),
+    ];
+    for peer in &mut peers {
+        let dialog = Dialog::open(peer, BOB, 600, "");
+        let via = dialog.ok.via().expect("a Via");
+        let port = peer.local().port().to_string();
+        assert_eq!(via.params.get("rport"), Some(&*port));
+        assert_eq!(body(&peer.notify()), "");
+        // Its Contact is where this peer reached it.
+        let family = |text: &str| text.contains("[::1]");
+        assert_eq!(
+            family(&dialog.uri),
+            peer.local().is_ipv6(),
+            "{}",
+            dialog.uri
+        );
+        assert_eq!(code(&dialog.ask(peer, 2, 600, "presence")), 200);
+        peer.notify();
+    }
+    for publisher in 0..peers.len() {
+        let told = format!("from {publisher}");
+        let tuple = pidf(
+            BOB,
+            &format!("t{publisher}"),
+            "open",
+            &format!("<note>{told}</note>"),
+        );
+        published(&mut peers[publisher], BOB, "", &tuple);
+        for peer in &mut peers {
+            assert!(body(&peer.notify()).contains(&told));
+        }
+    }
+    server.assert_well();
+}
+
+#[test]
+fn a_watcher_on_a_connection_is_told_over_it_whatever_its_contact_says() {
+    let server = Server::start();
+    let (mut desk, mut phone) = (server.by_udp(), server.by_tcp());
+    let contact = "sip:watcher@192.0.2.77:5060;transport=tcp";
+    let head = format!("Event: presence\nContact: <{contact}>\nExpires: 600\n");
+    assert_eq!(code(&phone.ask("SUBSCRIBE", BOB, &head, "")), 200);
+    let first = phone.notify();
+    assert_eq!(first.uri_text(), contact);
+    assert_eq!(&*first.via().expect("a Via").transport, "TCP");
+    published(&mut desk, BOB, "", &note("hello"));
+    assert!(body(&phone.notify()).contains("hello"));
+    assert_eq!(
+        server
+            .counters()
+            .get("endpoint.transport.connections_opened"),
+        None
+    );
+}
+
+#[test]
+fn a_watcher_whose_connection_is_gone_is_told_at_its_contact() {
+    let server = Server::start();
+    let (mut desk, mut phone) = (server.by_udp(), server.by_tcp());
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let at = listener.local_addr().expect("a bound socket");
+    let head = format!("Event: presence\nContact: <sip:w@{at};transport=tcp>\nExpires: 600\n");
+    assert_eq!(code(&phone.ask("SUBSCRIBE", BOB, &head, "")), 200);
+    phone.notify();
+    drop(phone);
+    published(&mut desk, BOB, "", &note("are you there"));
+    let (stream, _) = listener.accept().expect("the server connects");
+    let notify = Peer::stream(stream).notify();
+    assert!(body(&notify).contains("are you there"));
+}
+
+#[test]
+fn a_watcher_behind_a_nat_is_told_where_its_request_came_from() {
+    let server = Server::start();
+    let (mut desk, mut phone) = (server.by_udp(), server.by_udp());
+    // What a phone in a private network writes.
+    let inside = "192.168.77.7:5062";
+    let seen = phone.local().to_string();
+    let head = format!("Event: presence\nContact: <sip:w@{inside}>\nExpires: 600\n");
+    let request = phone
+        .request("SUBSCRIBE", BOB, &head, "")
+        .replace(&format!("UDP {seen}"), &format!("UDP {inside}"));
+    phone.send(request);
+    let ok = phone.response(1, "SUBSCRIBE");
+    let via = text(&ok, Name::Via);
+    assert!(via.contains("received=127.0.0.1"), "{via}");
+    assert!(
+        via.contains(&format!("rport={}", phone.local().port())),
+        "{via}"
+    );
+    let first = phone.notify();
+    assert_eq!(first.uri_text(), format!("sip:w@{inside}"));
+    published(&mut desk, BOB, "", &note("through the NAT"));
+    assert!(body(&phone.notify()).contains("through the NAT"));
+}
+
+#[test]
+fn without_rport_a_response_goes_to_the_port_in_via_at_the_address_it_came_from() {
+    let server = Server::start();
+    let ip = own_address(9);
+    let mut sender = Peer::udp_at(SocketAddr::new(ip, 0), server.udp);
+    let mut receivers =
+        [5060, 5099].map(|port| Peer::udp_at(SocketAddr::new(ip, port), server.udp));
+    for (sent_by, receiver) in [
+        ("host.invalid", 0),
+        ("192.0.2.9:5060", 0),
+        ("192.0.2.9:5099", 1),
+    ] {
+        let seen = format!("UDP {}", sender.local());
+        let request = sender.request("OPTIONS", "sip:example.com", "", "");
+        let request = request
+            .replace(&seen, &format!("UDP {sent_by}"))
+            .replace(";rport", "");
+        sender.send(request);
+        let answer = receivers[receiver].response(sender.count, "OPTIONS");
+        assert!(text(&answer, Name::Via).contains(&format!("received={ip}")));
+        // Nobody else is sent anything.
+        sender.fence();
+        assert_eq!(sender.rest(), [""; 0]);
+    }
+}
+
+/// ```text
+///   phone             proxy                      server
+///     |                 | --- SUBSCRIBE ---------> |   Record-Route: proxy, outer
+///     |                 | <-- 200 ---------------- |   Record-Route: proxy, outer
+///     |                 | <-- NOTIFY ------------- |   Route: proxy, outer
+/// ```
+#[test]
+fn a_subscription_through_proxies_is_told_along_its_route() {
+    let server = Server::start();
+    let (mut desk, mut proxy) = (server.by_udp(), server.by_udp());
+    // The proxy sends from a port that it does not listen at.
+    let mut sender = server.by_udp();
+    let at = proxy.local();
+    let routes = format!("<sip:{at};lr>, <sip:outer.invalid;lr>");
+    let head = format!(
+        "Via: SIP/2.0/UDP 192.0.2.5:5062;branch=z9hG4bKphone\nRecord-Route: {routes}\nEvent: presence\n\
+         Contact: <sip:phone@192.0.2.5:5062>\nExpires: 600\n"
+    );
+    let ok = sender.ask("SUBSCRIBE", BOB, &head, "");
+    assert_eq!(code(&ok), 200);
+    let listed: Vec<String> = ok
+        .values(Name::RecordRoute)
+        .map(|v| v.into_owned())
+        .collect();
+    assert_eq!(listed.join(", "), routes);
+    assert_eq!(ok.vias().expect("Vias").len(), 2);
+    let notify = proxy.notify();
+    assert_eq!(notify.uri_text(), "sip:phone@192.0.2.5:5062");
+    let taken: Vec<String> = notify.values(Name::Route).map(|v| v.into_owned()).collect();
+    assert_eq!(taken.join(", "), routes);
+    published(&mut desk, BOB, "", &note("by proxy"));
+    let next = proxy.notify();
+    assert!(body(&next).contains("by proxy"));
+    assert_eq!(shown(&next).1, 2);
+    assert_eq!(sender.rest(), [""; 0]);
+}
+
+#[test]
+fn a_phone_that_moves_is_told_where_its_refresh_came_from() {
+    let server = Server::start();
+    let (mut desk, mut home) = (server.by_udp(), server.by_udp());
+    let dialog = Dialog::open(&mut home, BOB, 600, "");
+    home.notify();
+    let mut street = server.by_udp();
+    assert_eq!(code(&dialog.ask(&mut street, 2, 600, "presence")), 200);
+    assert_eq!(shown(&street.notify()).1, 2);
+    published(&mut desk, BOB, "", &note("moved"));
+    assert!(body(&street.notify()).contains("moved"));
+    home.fence();
+    assert_eq!(home.rest(), [""; 0]);
+}

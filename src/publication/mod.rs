@@ -157,6 +157,8 @@ fn content(
     {
         return Err(PublishError::UnsupportedEncoding);
     }
+    // A copy: the message is a slice of a buffer that hundreds share, and a publication would keep all of it for hours.
+    let body = Bytes::copy_from_slice(&body);
     Content::read(package.compositor, content_type, body, limits.body).map(Some)
 }
 

@@ -42,8 +42,9 @@ impl Route {
 pub enum Sharding {
     /// One instance, known as shard 0.
     One,
-    /// One instance per shard. A request with a To tag of ours goes to the shard that the tag names, any other to the
-    /// shard of its presentity: the Request-URI, or To for REGISTER.
+    /// One instance per shard. A request within a dialog goes to the shard that our tag in To names, any other to the
+    /// shard of its presentity: the Request-URI, or To for REGISTER. PUBLISH and REGISTER are never within a dialog,
+    /// whatever tag a client has copied into them.
     ByPresentity,
 }
 
@@ -317,9 +318,13 @@ impl Sharding {
             Self::One => 0,
             Self::ByPresentity if shards <= 1 => 0,
             Self::ByPresentity => {
-                let by_tag = to_tag.and_then(|tag| shard_in(tag, shards));
+                let method = message.method();
+                let in_dialog = !matches!(method, Some(Method::Register | Method::Publish));
+                let by_tag = to_tag
+                    .filter(|_| in_dialog)
+                    .and_then(|tag| shard_in(tag, shards));
                 by_tag.unwrap_or_else(|| {
-                    let uri = match message.method() {
+                    let uri = match method {
                         Some(Method::Register) => message.to().map(|to| to.uri),
                         _ => message.request_uri(),
                     };

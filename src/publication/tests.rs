@@ -43,7 +43,8 @@ fn a_tag_is_a_token_of_sip() {
 
 #[test]
 fn a_publication_does_not_keep_the_buffer_that_its_request_came_in() {
-    let document = r#"<presence xmlns="urn:ietf:params:xml:ns:pidf" entity="sip:bob@example.com"/>"#;
+    let document =
+        r#"<presence xmlns="urn:ietf:params:xml:ns:pidf" entity="sip:bob@example.com"/>"#;
     let text = format!(
         "PUBLISH sip:bob@example.com SIP/2.0\r\nContent-Type: application/pidf+xml\r\n\r\n{document}"
     );
@@ -59,7 +60,10 @@ fn a_publication_does_not_keep_the_buffer_that_its_request_came_in() {
             panic!("not an initial publication: {decision:?}")
         };
         assert_eq!(content.body, document);
-        let raw = content.document.as_ref().map(|document| document.raw().clone());
+        let raw = content
+            .document
+            .as_ref()
+            .map(|document| document.raw().clone());
         for kept in [Some(content.body), raw].into_iter().flatten() {
             assert!(!buffer.as_ptr_range().contains(&kept.as_ptr()));
         }

@@ -80,6 +80,25 @@ fn a_request_in_a_dialog_goes_to_the_shard_that_its_tag_names() {
     }
 }
 
+/// Some clients copy the tag of the last answer into their next request. Were it followed, a presentity would live in two
+/// shards.
+#[test]
+fn a_tag_does_not_take_a_publication_or_registration_from_the_shard_of_its_presentity() {
+    let owner = shard_of("sip:bob@example.com", 8);
+    for method in ["PUBLISH", "REGISTER"] {
+        for tag in 0..8 {
+            let mut bench = Bench::with(shard(0, 8), table());
+            let text =
+                subscribe(&format!(";tag=0{tag}0123456789abcdef")).replace("SUBSCRIBE", method);
+            assert_eq!(
+                show(&bench.receive(udp(5062), &text)),
+                [format!("deliver 1@{owner} {method} sip:bob@example.com")],
+                "{tag}"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_module_with_one_instance_gets_everything_there() {
     let one = ModuleTable::builder().module(

@@ -10,7 +10,7 @@
 //!        ^                                 │ 503 with Retry-After, not sent at all
 //!        │      ┌─────────┐                │
 //!        └──────│ Holding │ <──────────────┘          listed failure, N timeouts: the subscription is gone
-//!       timer   └─────────┘
+//!       timer   └─────────┘ ── demanded: send ──> Awaiting
 //! ```
 
 use std::time::Duration;
@@ -126,8 +126,8 @@ impl Notifier {
                 *again = true;
                 false
             }
-            // The watcher asked for a pause; the NOTIFY after it is the one demanded.
-            Flight::Holding { .. } => false,
+            // Whoever subscribes is there and wants to know now (RFC 6665, 4.2.1.2), whatever it said before.
+            Flight::Holding { .. } => true,
         }
     }
 

@@ -182,6 +182,29 @@ fn a_busy_watcher_is_left_in_peace_until_the_time_it_named() {
     assert_eq!(notifies(&mut desk), ["3 closed"]);
 }
 
+/// RFC 6665, 4.2.1.2: a NOTIFY at once, whatever pause is going on; and the pause is over with it.
+#[test]
+fn a_subscribe_is_followed_by_its_notify_even_while_one_is_put_off() {
+    let busy: fn(&mut Desk) = |desk| desk.answer("503 Busy\r\nRetry-After: 3600");
+    let unreachable: fn(&mut Desk) =
+        |desk| desk.ends(OutcomeResult::TransportError("refused".to_owned()));
+    for put_off in [busy, unreachable] {
+        let mut desk = watched();
+        desk.publish("", &pidf("open", ""));
+        put_off(&mut desk);
+        desk.happened();
+        desk.pass(1_000);
+        desk.subscribe(WITHIN);
+        assert_eq!(notifies(&mut desk), ["3 open"]);
+        desk.answer("200 OK");
+        desk.publish("SIP-If-Match: etag1", &pidf("closed", ""));
+        assert_eq!(notifies(&mut desk), ["4 closed"]);
+        desk.answer("200 OK");
+        desk.pass(10_000);
+        assert_eq!(notifies(&mut desk), Vec::<String>::new());
+    }
+}
+
 #[test]
 fn an_answer_that_is_not_awaited_changes_nothing() {
     let mut desk = watched();

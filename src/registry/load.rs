@@ -1,10 +1,15 @@
 //! Rebuilding a shard from the store, at start and after a panic.
 
-use super::rows::{Publication, Timer};
+use std::time::Duration;
+
+use super::rows::{Publication, Timer, index};
 use super::store::{Change, PublicationRecord, Record, SubscriptionRecord, Version};
 use super::{Effect, Registry};
 use crate::subscription::{Dialog, EndReason, Notify};
-use crate::time::Timestamp;
+use crate::time::{TimerKey, Timestamp};
+
+/// A node opens its sockets when its shards have their state. A NOTIFY before that would find no way out.
+const SOCKETS_OPEN: Duration = Duration::from_millis(200);
 
 impl Registry {
     /// Takes over what the store has for this shard. To be called once, before anything else.
@@ -19,15 +24,12 @@ impl Registry {
         out: &mut Vec<Effect>,
     ) {
         let mut gone = Vec::new();
-        let mut strangers = Vec::new();
         for (version, record) in records {
             self.counters.loaded += 1;
             let key = record.key();
             let kept = match record {
                 Record::Publication(record) => self.load_publication(now, record, version),
-                Record::Subscription(record) => {
-                    self.load_subscription(now, record, version, &mut strangers)
-                }
+                Record::Subscription(record) => self.load_subscription(now, record, version),
                 Record::Binding(record) => {
                     record.expires_at > now && self.insert_binding(record, version)
                 }
@@ -40,9 +42,6 @@ impl Registry {
                     record: None,
                 });
             }
-        }
-        for stranger in strangers {
-            self.turn_away(now, &stranger, out);
         }
         // In portions, so that one that fails does not keep a million others.
         for portion in gone.chunks(256) {
@@ -87,7 +86,6 @@ impl Registry {
         now: Timestamp,
         record: SubscriptionRecord,
         version: Version,
-        strangers: &mut Vec<SubscriptionRecord>,
     ) -> bool {
         let Some((package, _)) = self.settings.package(&record.package) else {
             return false;
@@ -97,13 +95,12 @@ impl Registry {
         }
         // Its requests would go to another shard, as the number of shards was changed; or CSeq is used up.
         if record.shard != self.shard || Dialog::of(&record).is_exhausted(self.epoch) {
-            strangers.push(record);
+            let stranger = index(self.strangers.insert(record));
+            self.wake_soon(now, Timer::TurnAway(stranger));
             return false;
         }
         let row = self.insert_subscription(package, &record, version);
-        let spread = u64::try_from(self.settings.resume_within.as_millis()).unwrap_or(u64::MAX);
-        let wait = std::time::Duration::from_millis(self.entropy.below(spread.saturating_add(1)));
-        let timer = self.wheel.insert(now + wait, Timer::Resume(row));
+        let timer = self.wake_soon(now, Timer::Resume(row));
         if let Some(subscription) = self.subscriptions.get_mut(row) {
             subscription.notifier.hold(timer);
             let dialog = subscription.dialog as usize;
@@ -114,10 +111,22 @@ impl Registry {
         true
     }
 
+    /// Sets a timer within the time in which everybody hears of a restart.
+    fn wake_soon(&mut self, now: Timestamp, timer: Timer) -> TimerKey {
+        let within = self.settings.resume_within;
+        let least = SOCKETS_OPEN.min(within);
+        let spread = u64::try_from((within - least).as_millis()).unwrap_or(u64::MAX);
+        let wait = Duration::from_millis(self.entropy.below(spread.saturating_add(1)));
+        self.wheel.insert(now + least + wait, timer)
+    }
+
     /// Ends a stored subscription that can't go on here: `deactivated` makes the watcher subscribe anew at once.
-    fn turn_away(&mut self, now: Timestamp, record: &SubscriptionRecord, out: &mut Vec<Effect>) {
+    pub(super) fn turn_away(&mut self, now: Timestamp, stranger: u32, out: &mut Vec<Effect>) {
+        let Some(record) = self.strangers.try_remove(stranger as usize) else {
+            return;
+        };
         self.counters.deactivated += 1;
-        let mut dialog = Dialog::of(record);
+        let mut dialog = Dialog::of(&record);
         dialog.forget_connection();
         // No row has this number, so the answer finds nobody.
         let token = self.token(u32::MAX);

@@ -31,6 +31,8 @@ mod tests;
 
 use std::sync::Arc;
 
+use slab::Slab;
+
 use crate::entropy::Entropy;
 use crate::exchange::{Incoming, Outcome, Outgoing, Reply, Shard, Token, TransactionId};
 use crate::publication::EntityTags;
@@ -114,6 +116,8 @@ pub struct Registry {
     presentities: Presentities,
     subscriptions: Subscriptions,
     bindings: Bindings,
+    /// Stored subscriptions that can't go on here, until they are told.
+    strangers: Slab<SubscriptionRecord>,
     pending: Pending,
     etags: EntityTags,
     /// Upper half of NOTIFY tokens: counted, from a random start, so that outcomes of before a rebuild find nothing.
@@ -128,6 +132,7 @@ impl Registry {
             presentities: Presentities::new(settings.packages.len()),
             subscriptions: Subscriptions::default(),
             bindings: Bindings::default(),
+            strangers: Slab::new(),
             pending: Pending::new(shard, entropy.next_u64()),
             etags: EntityTags::new(shard, epoch),
             // The upper half is as random as the whole.
@@ -163,6 +168,7 @@ impl Registry {
                 Timer::Pace(presentity) => self.paced(now, presentity, out),
                 Timer::Expire(subscription) => self.expire(now, subscription, out),
                 Timer::Resume(subscription) => self.resume(now, subscription, out),
+                Timer::TurnAway(stranger) => self.turn_away(now, stranger, out),
                 Timer::Unbind(row) => self.unbind(now, row, out),
                 Timer::Retry => self.retry(out),
             }

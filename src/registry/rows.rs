@@ -27,6 +27,8 @@ pub(super) enum Timer {
     Expire(u32),
     /// A NOTIFY that had to wait may leave.
     Resume(u32),
+    /// A stored subscription that can't go on here is told so.
+    TurnAway(u32),
     /// A contact of an address of record expires (RFC 3261, 10.3).
     Unbind(u32),
     /// Changes that no answer rests on, and that the store did not take, are tried again.

@@ -123,7 +123,8 @@ pub struct Settings {
     pub notify_timeouts: u32,
     /// Told in Retry-After when a request can't be served for now, in seconds.
     pub retry_after: u32,
-    /// After a restart, each subscription is sent the full state within this time.
+    /// After a restart, each subscription is sent the full state within this time, though not before the node has had
+    /// some of it to open its sockets.
     pub resume_within: Duration,
     /// What watchers are told of a presence presentity without publications: a document with one closed tuple, or, when
     /// this is off, nothing (an empty NOTIFY).

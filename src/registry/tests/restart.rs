@@ -156,12 +156,37 @@ fn a_subscription_whose_tag_leads_to_another_shard_is_sent_away_to_subscribe_ane
         }
     }
     desk.restart();
-    let happened = desk.happened();
+    assert_eq!(desk.happened(), ["store -subscription v2"]);
+    desk.pass(2_000);
+    let said = desk.said();
+    assert_eq!(said.len(), 1);
     assert!(
-        happened[0].contains("terminated;reason=deactivated"),
-        "{happened:?}"
+        said[0].contains("terminated;reason=deactivated"),
+        "{said:?}"
     );
-    assert_eq!(happened[1], "store -subscription v2");
+    assert_eq!(desk.registry.next_wake(), None);
+}
+
+/// The registry is there before the sockets are.
+#[test]
+fn nobody_is_told_anything_before_the_node_can_have_opened_its_sockets() {
+    for shard in [3, 4] {
+        let mut desk = Desk::new();
+        for number in 0..50 {
+            desk.subscribe(&format!("Call-ID: call{number}"));
+        }
+        for (_, record) in desk.records.values_mut() {
+            if let Record::Subscription(subscription) = record {
+                subscription.shard = shard;
+            }
+        }
+        desk.restart();
+        desk.happened();
+        desk.pass(199);
+        assert_eq!(desk.said(), Vec::<String>::new());
+        desk.pass(1_801);
+        assert_eq!(desk.said().len(), 50);
+    }
 }
 
 #[test]
@@ -174,10 +199,11 @@ fn a_subscription_that_has_used_up_its_cseq_is_sent_away_too() {
     }
     assert_eq!(desk.happened(), Vec::<String>::new());
     desk.restart();
-    let happened = desk.happened();
+    desk.pass(2_000);
+    let said = desk.said();
     assert!(
-        happened[0].contains("terminated;reason=deactivated"),
-        "{happened:?}"
+        said[0].contains("terminated;reason=deactivated"),
+        "{said:?}"
     );
     assert_eq!(desk.registry.snapshot(1).subscription_count, 0);
 }

@@ -106,6 +106,7 @@ impl Registry {
             let dialog = subscription.dialog as usize;
             if let Some(dialog) = self.subscriptions.dialogs.get_mut(dialog) {
                 dialog.forget_connection();
+                dialog.forget_contact();
             }
         }
         true
@@ -128,6 +129,7 @@ impl Registry {
         self.counters.deactivated += 1;
         let mut dialog = Dialog::of(&record);
         dialog.forget_connection();
+        dialog.forget_contact();
         // No row has this number, so the answer finds nobody.
         let token = self.token(u32::MAX);
         let notify = Notify {

@@ -10,7 +10,9 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::{EndReason, SubscribeError};
-use crate::exchange::{Destination, Flow, Incoming, Outgoing, Shard, Token, Transport};
+use crate::exchange::{
+    Destination, Flow, Incoming, LOCAL_CONTACT, Outgoing, Shard, Token, Transport,
+};
 use crate::registry::{Span, SubscriptionRecord};
 use crate::sip::{Head, HeaderError, Message, Method, Name, NameAddr, Uri};
 use crate::time::Timestamp;
@@ -102,6 +104,7 @@ impl Dialog {
         head.line(Name::From, &local).line(Name::To, &remote);
         let call_id_at = head.as_bytes().len() + Name::CallId.as_str().len() + 2;
         head.line(Name::CallId, call_id);
+        // The last line: see `forget_contact`.
         head.line(Name::Contact, contact(&incoming.flow));
         let head = head.finish();
         let span = |start: usize, len: usize| {
@@ -182,6 +185,18 @@ impl Dialog {
     /// watcher is heard again.
     pub fn forget_connection(&mut self) {
         self.direct &= !self.flow.transport.is_reliable();
+    }
+
+    /// The node may listen elsewhere since it was started anew: what we are reached at is left to whoever sends NOTIFY.
+    pub fn forget_contact(&mut self) {
+        let Some(at) = memchr::memmem::rfind(&self.head, b"\r\nContact: ") else {
+            return;
+        };
+        let mut head = Head::new();
+        head.line(Name::Contact, format_args!("<sip:{LOCAL_CONTACT}>"));
+        let mut whole = self.head[..at + 2].to_vec();
+        whole.extend_from_slice(head.as_bytes());
+        self.head = whole.into();
     }
 
     /// Whether a request with our tag belongs to it: Call-ID and the peer's tag agree as well (RFC 3261, 12.2.2).

@@ -42,8 +42,9 @@ fn each_subscription_is_told_the_state_again_with_a_higher_cseq() {
     let cseq = (1 << 20) | 1;
     let said = desk.said();
     assert_eq!(said.len(), 1);
+    // The endpoint writes where the node listens now, which need not be where it did.
     assert!(said[0].contains(&format!(
-        "Call-ID: call1 | Contact: <sip:127.0.0.1:5060;transport=udp> | CSeq: {cseq} "
+        "Call-ID: call1 | Contact: <sip:local.contact.invalid> | CSeq: {cseq} "
     )));
     assert!(
         said[0].contains("Subscription-State: active;expires=359"),

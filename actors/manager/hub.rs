@@ -1,9 +1,9 @@
 //! The hub of the Manager: a shell over [`rollcall_core::manager::hub`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
 
 use actix::prelude::*;
 use rollcall_core::manager::hub::{Effect, Hub, Peer, Settings};
@@ -17,9 +17,6 @@ use crate::messages::{ManagerIncoming, ModuleInput, SessionId, TakeSnapshot, ToM
 
 /// The types that the hub claims in its endpoint's module table.
 pub const MANAGER_TYPES: [&str; 6] = ["PC", "SOURCE", "PRESENCE", "ACK", "NAK", "BYE"];
-
-/// How long changes are gathered before the journal is written.
-const GATHER: Duration = Duration::from_secs(1);
 
 /// Source → hub: the state of one presentity, as a source within this process says it.
 ///
@@ -56,11 +53,24 @@ pub struct Manager {
 
 #[derive(Debug)]
 struct Journal {
-    path: PathBuf,
+    file: Arc<journal::Keeper>,
     /// The revision of the hub that stands in the file.
     saved: u64,
-    /// A write is under way or waits for changes to gather.
+    /// A write is under way, or the pause after one.
     busy: bool,
+    /// What tells a source that its word is taken, until the revision it rests on stands in the file.
+    held: VecDeque<(u64, Effect)>,
+}
+
+impl Journal {
+    /// Whether this must wait for a write: an `ACK` and the end of a session are what a source goes away by.
+    fn holds(&self, effect: &Effect, revision: u64) -> bool {
+        self.saved != revision
+            && matches!(
+                effect,
+                Effect::Send(_, Document::Ack(_)) | Effect::Close(..)
+            )
+    }
 }
 
 impl Manager {
@@ -78,6 +88,7 @@ impl Manager {
     /// Keeps what sources say in a file, and takes back what stands there.
     pub fn with_journal(mut self, path: PathBuf) -> io::Result<Self> {
         let now = self.clock.now();
+        let file = Arc::new(journal::Keeper::new(path.clone())?);
         let loaded = journal::load(&path, now)?;
         for problem in &loaded.problems {
             warn!(path = %path.display(), problem, "a part of the state file can't be read and is left out");
@@ -89,10 +100,12 @@ impl Manager {
             }
         }
         info!(path = %path.display(), count, "state file read");
+        let saved = self.core.revision();
         self.journal = Some(Journal {
-            path,
-            saved: self.core.revision(),
+            file,
+            saved,
             busy: false,
+            held: VecDeque::new(),
         });
         Ok(self)
     }
@@ -116,14 +129,24 @@ impl Manager {
     }
 
     fn run(&mut self, effects: Vec<Effect>) {
+        let revision = self.core.revision();
         for effect in effects {
-            match effect {
-                Effect::Send(peer, message) => self.tell(peer, ToSession::Send(message)),
-                Effect::Credit(peer, more) => self.tell(peer, ToSession::Credit(more)),
-                Effect::Close(peer, message) => {
-                    self.tell(peer, ToSession::Close(message));
-                    self.sessions.remove(&SessionId(peer.0));
+            match &mut self.journal {
+                Some(journal) if journal.holds(&effect, revision) => {
+                    journal.held.push_back((revision, effect));
                 }
+                _ => self.perform(effect),
+            }
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Send(peer, message) => self.tell(peer, ToSession::Send(message)),
+            Effect::Credit(peer, more) => self.tell(peer, ToSession::Credit(more)),
+            Effect::Close(peer, message) => {
+                self.tell(peer, ToSession::Close(message));
+                self.sessions.remove(&SessionId(peer.0));
             }
         }
     }
@@ -144,27 +167,36 @@ impl Manager {
                 hub.run(out);
                 hub.settle(ctx);
             });
-        let revision = self.core.revision();
-        if let Some(journal) = &mut self.journal
-            && !journal.busy
-            && journal.saved != revision
-        {
-            journal.busy = true;
-            ctx.run_later(GATHER, Self::save);
-        }
+        self.save(ctx);
     }
 
+    /// Writes what has changed, at once. What changes meanwhile is gathered for the next write, which waits as long as
+    /// this one took: a Manager of many presentities is never busy with its journal for more than half of the time.
     fn save(&mut self, ctx: &mut Context<Self>) {
-        let Some(journal) = &self.journal else { return };
-        let (path, revision) = (journal.path.clone(), self.core.revision());
+        let revision = self.core.revision();
+        let Some(journal) = &mut self.journal else {
+            return;
+        };
+        if journal.busy || journal.saved == revision {
+            return;
+        }
+        journal.busy = true;
+        let begun = self.clock.now();
         let content = journal::encode(self.core.export());
-        let saving = tokio::task::spawn_blocking(move || journal::save(&path, &content));
+        let file = Arc::clone(&journal.file);
+        let saving = tokio::task::spawn_blocking(move || file.save(revision, &content));
         ctx.spawn(saving.into_actor(self).map(move |result, hub, ctx| {
             hub.saved(
                 revision,
                 result.unwrap_or_else(|panic| Err(io::Error::other(panic))),
             );
-            hub.settle(ctx);
+            let took = hub.clock.now().since(begun);
+            ctx.run_later(took, |hub, ctx| {
+                if let Some(journal) = &mut hub.journal {
+                    journal.busy = false;
+                }
+                hub.save(ctx);
+            });
         }));
     }
 
@@ -172,11 +204,19 @@ impl Manager {
         let Some(journal) = &mut self.journal else {
             return;
         };
-        journal.busy = false;
-        // After a failure the next change tries again.
-        journal.saved = revision;
         if let Err(error) = result {
-            error!(path = %journal.path.display(), %error, "the state file can't be written");
+            // The next change tries again. Sources are answered: their word is in force, though not for ever.
+            error!(path = %journal.file.path().display(), %error, "the state file can't be written");
+        }
+        journal.saved = revision;
+        let free = journal
+            .held
+            .iter()
+            .take_while(|(rests_on, _)| *rests_on <= revision)
+            .count();
+        let free: Vec<_> = journal.held.drain(..free).collect();
+        for (_, effect) in free {
+            self.perform(effect);
         }
     }
 }
@@ -236,16 +276,17 @@ impl Handler<Shutdown> for Manager {
     type Result = ();
 
     fn handle(&mut self, _: Shutdown, ctx: &mut Self::Context) {
+        let revision = self.core.revision();
+        if let Some(journal) = &self.journal
+            && journal.saved != revision
+        {
+            let content = journal::encode(self.core.export());
+            let result = journal.file.save(revision, &content);
+            self.saved(revision, result);
+        }
         let mut out = Vec::new();
         self.core.shut_down(&mut out);
         self.run(out);
-        let revision = self.core.revision();
-        if let Some(journal) = &self.journal
-            && (journal.busy || journal.saved != revision)
-        {
-            let result = journal::save(&journal.path, &journal::encode(self.core.export()));
-            self.saved(revision, result);
-        }
         ctx.stop();
     }
 }

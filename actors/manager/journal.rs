@@ -2,12 +2,13 @@
 //!
 //! It is a stream of `PRESENCE` documents, as sources send them: one for each source of each presentity. It is written
 //! whole and put in place by a rename, so that a crash leaves the old one or the new one. What it is for is the word of
-//! sources that do not come again by themselves, such as a script; so a second that is lost to a `kill -9` is not worth
-//! more, and an `ACK` says that a state was published, not that it stands here.
+//! sources that do not come again by themselves, such as a script: a source that has its `ACK`, or the end of its session
+//! after its last word, may go, for what it said stands here.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use bytes::BytesMut;
 use rollcall_core::manager::{Frame, FrameFinder, Message, Presence, read, write};
@@ -64,13 +65,67 @@ pub fn encode(presences: impl Iterator<Item = Presence>) -> Vec<u8> {
     content
 }
 
+/// Writes a journal from any thread: a write that comes late does not undo a later one.
+#[derive(Debug)]
+pub struct Keeper {
+    path: PathBuf,
+    /// Locked as long as the keeper lives, so that no other process writes the journal.
+    _lock: File,
+    /// The revision that stands in the file; its lock is held while writing.
+    written: Mutex<Option<u64>>,
+}
+
+impl Keeper {
+    /// The only keeper of this file; makes its folder if there is none.
+    pub fn new(path: PathBuf) -> io::Result<Self> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let lock = File::create(beside(&path, ".lock"))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let reason = "in use by another process; give each Manager a file of its own";
+                return Err(io::Error::new(io::ErrorKind::ResourceBusy, reason));
+            }
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        Ok(Self {
+            path,
+            _lock: lock,
+            written: Mutex::new(None),
+        })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Replaces the journal by this revision of it, unless a later one stands there.
+    pub fn save(&self, revision: u64, content: &[u8]) -> io::Result<()> {
+        // A writer that panicked has written nothing that counts.
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if written.is_some_and(|written| written > revision) {
+            return Ok(());
+        }
+        save(&self.path, content)?;
+        *written = Some(revision);
+        Ok(())
+    }
+}
+
 /// Replaces a journal.
 pub fn save(path: &Path, content: &[u8]) -> io::Result<()> {
     let new = beside(path, ".new");
     let mut file = File::create(&new)?;
     file.write_all(content)?;
     file.sync_data()?;
-    fs::rename(&new, path)
+    fs::rename(&new, path)?;
+    // The rename stands after a power cut only when the folder does, too. Not every file system can be asked.
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    let _ = File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all());
+    Ok(())
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {
@@ -109,6 +164,30 @@ mod tests {
             assert_eq!(loaded.presences, presences);
             assert!(loaded.problems.is_empty());
         }
+    }
+
+    #[test]
+    fn a_write_that_comes_late_does_not_undo_a_later_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let keeper = Keeper::new(folder.path().join("state.xml")).expect("a keeper");
+        for (revision, content) in [(2, "new"), (1, "old")] {
+            keeper.save(revision, content.as_bytes()).expect("saved");
+        }
+        assert_eq!(fs::read(keeper.path()).expect("a file"), b"new");
+    }
+
+    #[test]
+    fn a_journal_has_one_keeper() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("new/state.xml");
+        let keeper = Keeper::new(path.clone()).expect("a keeper");
+        let error = Keeper::new(path.clone()).expect_err("it is locked");
+        assert_eq!(
+            error.to_string(),
+            "in use by another process; give each Manager a file of its own"
+        );
+        drop(keeper);
+        Keeper::new(path).expect("free again");
     }
 
     #[test]

@@ -72,8 +72,24 @@ pub struct RunningManager {
     pub listener: ManagerListener,
 }
 
+/// Why a Manager can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its state file can't be used.
+    #[error("state file {}: {error}", path.display())]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// Its address can't be listened at.
+    #[error("cannot listen: {0}")]
+    Listen(io::Error),
+}
+
 /// Starts a Manager on the present arbiter, behind an endpoint whose module table has it.
-pub async fn start<E>(setup: Setup, endpoint: &Addr<E>) -> io::Result<RunningManager>
+pub async fn start<E>(setup: Setup, endpoint: &Addr<E>) -> Result<RunningManager, StartError>
 where
     E: Handler<ManagerIncoming> + Handler<Attach>,
     E::Context: ToEnvelope<E, ManagerIncoming> + ToEnvelope<E, Attach>,
@@ -93,7 +109,9 @@ where
     };
     let mut manager = Manager::new(hub, clock);
     if let Some(path) = state {
-        manager = manager.with_journal(path)?;
+        manager = manager
+            .with_journal(path.clone())
+            .map_err(|error| StartError::State { path, error })?;
     }
     let acceptance = Acceptance {
         endpoint: endpoint.clone().recipient(),
@@ -102,7 +120,9 @@ where
         ids: SessionIds::default(),
         clock,
     };
-    let listener = ManagerListener::open(&network, listen, acceptance).await?;
+    let listener = ManagerListener::open(&network, listen, acceptance)
+        .await
+        .map_err(StartError::Listen)?;
     let hub = manager.start();
     endpoint.do_send(Attach {
         module,

@@ -12,7 +12,7 @@ use super::environment::Environment;
 use super::stack::{Plan, Stack};
 use super::{Listening, NodeError};
 use crate::config;
-use crate::manager::{self, Manager, RunningManager, source};
+use crate::manager::{self, Manager, RunningManager, StartError, source};
 use crate::messages::TakeSnapshot;
 
 const HUB: ModuleId = ModuleId(1);
@@ -55,12 +55,16 @@ impl ManagerNode {
             network: environment.network.clone(),
             clock,
         };
-        let running = manager::start(setup, &stack.endpoints[0])
-            .await
-            .map_err(|error| NodeError::Listen {
-                what: format!("manager:{}", settings.listen),
-                error,
-            })?;
+        let running =
+            manager::start(setup, &stack.endpoints[0])
+                .await
+                .map_err(|error| match error {
+                    StartError::State { path, error } => NodeError::State { path, error },
+                    StartError::Listen(error) => NodeError::Listen {
+                        what: format!("manager:{}", settings.listen),
+                        error,
+                    },
+                })?;
         let sources = settings
             .sources
             .iter()

@@ -43,8 +43,11 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens or makes the file, and gives the tags in it that have not lapsed.
+    /// Opens or makes the file and its folder, and gives the tags in it that have not lapsed.
     pub fn open(path: &Path, now: Timestamp) -> io::Result<(Self, Vec<Tag>)> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
         let text = match fs::read(path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
@@ -231,8 +234,10 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_not_there_is_an_error() {
+    fn a_folder_that_is_not_there_is_made_unless_a_file_is_in_its_place() {
         let folder = tempfile::tempdir().expect("a folder");
-        assert!(Journal::open(&folder.path().join("no/tags"), NOW).is_err());
+        let path = folder.path().join("new/tags");
+        assert_eq!(opened(&path).1, []);
+        assert!(Journal::open(&path.join("tags"), NOW).is_err());
     }
 }

@@ -156,7 +156,7 @@ impl ClientCommon {
                 "state",
                 "A file in which entity-tags outlive a restart, so that publications are continued and not doubled.",
                 Optional { none: "", meaning: "no file", kind: PATH },
-                None,
+                Some(PathBuf::from("rollcall-data/client.tags")),
             ),
             unpublish_on_exit: s.key(
                 "unpublish_on_exit",

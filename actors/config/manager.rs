@@ -62,10 +62,10 @@ impl Settings for Manager {
             ),
             state: s.key(
                 "state",
-                "A file in which what sources said outlives a restart. Sources within the process and those that \
-                 reconnect say it again anyway.",
+                "A file in which what sources said outlives a restart: a script that has said its word and left does not \
+                 come again.",
                 Optional { none: "", meaning: "no file", kind: PATH },
-                None,
+                Some(PathBuf::from("rollcall-data/manager.xml")),
             ),
             linger: s.key(
                 "linger",

@@ -132,7 +132,7 @@ impl Settings for Server {
                 "Where publications, subscriptions and bindings are kept. A folder, so that a restart loses nothing; \
                  memory: keeps nothing.",
                 STORE,
-                Store::File(PathBuf::from("rollcall-data")),
+                Store::File(PathBuf::from("rollcall-data/server")),
             ),
             shards: s.key(
                 "shards",

@@ -83,7 +83,7 @@ fn flags_win_over_the_file_and_are_checked_alike() {
     let is = read::<Server>(None, file, flags).unwrap().settings;
     assert_eq!(is.listen, ["tcp:127.0.0.1:0".parse().unwrap()]);
     assert_eq!((is.shards, is.shard_count()), (Some(3), 3));
-    assert_eq!(is.store, Store::File(PathBuf::from("rollcall-data")));
+    assert_eq!(is.store, Store::File(PathBuf::from("rollcall-data/server")));
 
     let mut flags = Flags::default();
     flags.set("--shards", &["shards"], Some(&"many".to_owned()));

@@ -264,6 +264,8 @@ impl World {
         let settings = config::Manager {
             listen: SocketAddr::new(address(1, number), MANAGER_PORT),
             id: format!("manager-{}", number + 1),
+            // Sources say everything again when they come back, and virtual time waits for no disk.
+            state: None,
             ..config::defaults::<config::Manager>()
         };
         self.managers[number].1 = Some(ManagerNode::start(&settings, environment).await?);

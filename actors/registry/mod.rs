@@ -113,14 +113,16 @@ impl Registry {
             let mut effects = Vec::new();
             self.core.ask(self.clock.now(), input, &mut effects);
             let mut answered = Vec::new();
+            let mut answering = None;
             for effect in effects {
                 match effect {
                     Effect::Reply(reply) => {
                         let shard = reply.transaction.shard;
+                        answering = Some(shard);
                         self.put(shard, ModuleOutput::Reply(reply));
                     }
                     Effect::Send(outgoing) => {
-                        let shard = self.endpoint_of(&outgoing);
+                        let shard = self.endpoint_of(&outgoing, answering);
                         self.put(shard, ModuleOutput::Send(outgoing));
                     }
                     Effect::Commit(commit) => {
@@ -137,11 +139,17 @@ impl Registry {
         }
     }
 
-    /// Which shard's endpoint sends a NOTIFY: the one with the connection, else our own.
-    fn endpoint_of(&self, outgoing: &Outgoing) -> Shard {
+    /// Which shard's endpoint sends a NOTIFY: the one with the connection; the one that `answering` the subscriber is the
+    /// task of, so that the NOTIFY leaves behind the 2xx (many clients take no other order well); else our own.
+    fn endpoint_of(&self, outgoing: &Outgoing, answering: Option<Shard>) -> Shard {
         match outgoing.destination {
-            Destination::Flow(flow) if flow.transport == Transport::Tcp => flow.shard,
-            Destination::Flow(_) | Destination::Address(..) | Destination::NextHop => self.shard,
+            Destination::Flow(flow)
+                if flow.transport == Transport::Tcp || Some(flow.shard) == answering =>
+            {
+                flow.shard
+            }
+            Destination::Flow(_) => self.shard,
+            Destination::Address(..) | Destination::NextHop => answering.unwrap_or(self.shard),
         }
     }
 

@@ -130,6 +130,14 @@ pub fn by_shard(records: Vec<(Version, Record)>, shards: Shard) -> Vec<Vec<(Vers
     dealt
 }
 
+/// The root of an error, in words: the engine itself only prints its structures.
+fn deepest(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => deepest(source),
+        None => error.to_string(),
+    }
+}
+
 /// Why a store can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -143,7 +151,7 @@ pub enum StoreError {
     #[error("store file:{0} is in use by another process")]
     InUse(PathBuf),
     /// The engine can't open its files.
-    #[error("store file:{path} can't be opened: {source}")]
+    #[error("store file:{path} can't be opened: {}", deepest(source))]
     Open {
         /// The folder.
         path: PathBuf,
@@ -151,7 +159,7 @@ pub enum StoreError {
         source: fjall::Error,
     },
     /// The engine failed later.
-    #[error("store failed: {0}")]
+    #[error("store failed: {}", deepest(.0))]
     Engine(#[from] fjall::Error),
     /// Written by another version of this program.
     #[error("store file:{path} has format {found}, this version reads {known}")]

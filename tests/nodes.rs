@@ -1,19 +1,29 @@
-//! Manager, Presence Client and Presence Server as three processes, killed and restarted in any order.
+//! Manager, Presence Client and Presence Server as processes, killed and restarted in any order.
 //!
 //! ```text
 //!  source ── XML ──> manager ── XML ──> client ── PUBLISH ──> server ── NOTIFY ──> rollcall watch
 //! ```
+//!
+//! - after each restart the watcher converges to the Manager's last word, with the defaults of all nodes
+//! - a word that the Manager has taken is not lost when it is killed
+//! - what a server has answered 2xx is there after it was killed (`stored`)
+//! - the commands that the README names work as they stand there (`by_hand`)
+//! - bad input anywhere costs nobody else anything (`bad_input`)
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+mod bad_input;
+mod by_hand;
+mod stored;
 
+use std::net::SocketAddr;
+use std::path::Path;
+
+use crate::support::eventually;
 use crate::support::process::Process;
-use crate::support::{LIMIT, eventually};
+use crate::support::source::{leave_word, say};
 
 const BOB: &str = "sip:bob@example.com";
 
-/// The three nodes and a watcher, each a process; addresses and files stay when a process is replaced.
+/// The three nodes and a watcher, each a process; addresses and the folder stay when a process is replaced.
 struct World {
     folder: tempfile::TempDir,
     manager: Process,
@@ -41,9 +51,7 @@ impl World {
         let manager_at = manager.listening("manager");
         let client = start_client(folder.path(), manager_at, server_at);
         client.listening("udp");
-        let server_uri = format!("sip:{server_at}");
-        let watch = Process::rollcall(&["watch", BOB, "--server", &server_uri, "--json"]);
-        watch.wait_for("its subscription", |line| line.contains("\"active\""));
+        let watch = start_watch(server_at);
         Self {
             folder,
             manager,
@@ -63,7 +71,7 @@ impl World {
         }
     }
 
-    /// Starts a killed node again, at its old address and with its old files.
+    /// Starts a killed node again, at its old address and in its old folder.
     fn restart(&mut self, node: Node) {
         let folder = self.folder.path();
         match node {
@@ -82,131 +90,105 @@ impl World {
         }
     }
 
-    /// Waits until the last thing that the watcher was shown is this note.
+    fn say(&self, note: &str) {
+        say(self.manager_at, BOB, note);
+    }
+
+    fn leave_word(&self, note: &str) {
+        leave_word(self.manager_at, BOB, note);
+    }
+
+    /// Waits until what the watcher was shown last is this note, and nothing but it.
     fn watcher_sees(&self, note: &str) {
-        let wanted = format!("\"{note}\"");
+        let wanted = format!("\"notes\":[\"{note}\"]");
+        let state = |line: &String| line.contains("\"document\"");
         eventually(
-            &format!(
-                "the watcher to end at {note}; it saw {:#?}",
-                self.watch.lines()
-            ),
+            &format!("the watcher to end at {note}"),
             || {
-                self.watch
-                    .lines()
-                    .iter()
-                    .rev()
-                    .find(|line| line.contains("\"notes\""))
-                    .filter(|line| line.contains(&wanted))
-                    .map(|_| ())
+                let lines = self.watch.lines();
+                let last = lines.iter().rev().find(|line| state(line))?;
+                last.contains(&wanted).then_some(())
             },
+            || self.story(),
         );
+    }
+
+    /// What everybody said, for the message of a failure.
+    fn story(&self) -> String {
+        [&self.manager, &self.client, &self.server, &self.watch]
+            .map(|process| format!("== {}\n{}\n", process.name(), process.lines().join("\n")))
+            .concat()
     }
 }
 
 fn start_server(folder: &Path, at: SocketAddr) -> Process {
     let listen = format!("udp:{at}");
-    let store = format!("file:{}", folder.join("server").display());
-    Process::rollcall(&[
-        "server",
-        "--listen",
-        &listen,
-        "--domain",
-        "example.com",
-        "--store",
-        &store,
-        "--auth",
-        "off",
-    ])
+    Process::rollcall_in(
+        folder,
+        &[
+            "server",
+            "--listen",
+            &listen,
+            "--domain",
+            "example.com",
+            "--auth",
+            "off",
+        ],
+    )
 }
 
 fn start_manager(folder: &Path, at: SocketAddr) -> Process {
-    let config = write(
-        folder,
-        "manager.toml",
-        &format!(
-            "listen = \"{at}\"\nstate = {:?}\n",
-            folder.join("manager.state")
-        ),
-    );
-    Process::rollcall(&["manager", "--config", &config])
+    Process::rollcall_in(folder, &["manager", "--listen", &at.to_string()])
 }
 
 fn start_client(folder: &Path, manager: SocketAddr, server: SocketAddr) -> Process {
-    let text = format!(
-        "manager = \"{manager}\"\nserver = \"sip:{server}\"\ndomain = [\"example.com\"]\nstate = {:?}\n[link]\nbackoff_min = \"100ms\"\nbackoff_max = \"1s\"\n",
-        folder.join("client.state")
-    );
-    let config = write(folder, "client.toml", &text);
-    Process::rollcall(&["client", "--config", &config])
-}
-
-fn write(folder: &Path, name: &str, text: &str) -> String {
-    let path: PathBuf = folder.join(name);
-    std::fs::write(&path, text).expect("a file");
-    path.to_str().expect("a plain path").to_owned()
-}
-
-/// A source that says one thing and waits until it is published.
-fn say(manager: SocketAddr, note: &str) {
-    let mut stream = TcpStream::connect(manager).expect("the manager listens");
-    stream.set_read_timeout(Some(LIMIT)).expect("a socket");
-    write!(
-        stream,
-        "<xml><type> SOURCE </type><id>test</id></xml>\n<xml><type>PRESENCE</type><seq>1</seq><entity>{BOB}</entity>\
-         <basic>open</basic><activity>busy</activity><note>{note}</note></xml>\n"
+    let (manager, server) = (manager.to_string(), format!("sip:{server}"));
+    Process::rollcall_in(
+        folder,
+        &[
+            "client",
+            "--manager",
+            &manager,
+            "--server",
+            &server,
+            "--domain",
+            "example.com",
+        ],
     )
-    .expect("the manager reads");
-    let answer = BufReader::new(stream)
-        .lines()
-        .map_while(Result::ok)
-        .find(|line| line.contains("ACK") || line.contains("NAK"));
-    let answer = answer.unwrap_or_else(|| panic!("no answer to {note}"));
-    assert!(answer.contains("ACK"), "{note} was refused: {answer}");
 }
 
-/// A source that says one thing and goes away, as `printf … | nc` does.
-fn leave_word(manager: SocketAddr, note: &str) {
-    let mut stream = TcpStream::connect(manager).expect("the manager listens");
-    stream.set_read_timeout(Some(LIMIT)).expect("a socket");
-    write!(
-        stream,
-        "<xml><type> SOURCE </type><id>test</id></xml><xml><type>PRESENCE</type><entity>{BOB}</entity>\
-         <basic>open</basic><activity>busy</activity><note>{note}</note></xml>"
-    )
-    .expect("the manager reads");
-    stream
-        .shutdown(std::net::Shutdown::Write)
-        .expect("a socket");
-    // The manager has taken it when it has read to our end and closes.
-    let mut lines = BufReader::new(stream).lines();
-    while lines.next().is_some_and(|line| line.is_ok()) {}
+fn start_watch(server: SocketAddr) -> Process {
+    let server = format!("sip:{server}");
+    let watch = Process::rollcall(&["watch", BOB, "--server", &server, "--json"]);
+    watch.wait_for("its subscription", |line| line.contains("\"active\""));
+    watch
 }
 
 #[test]
 fn a_word_to_the_manager_reaches_the_watcher_through_three_processes() {
     let world = World::new();
-    say(world.manager_at, "at-lunch");
+    world.say("at-lunch");
     world.watcher_sees("at-lunch");
-    leave_word(world.manager_at, "back");
+    world.leave_word("back");
     world.watcher_sees("back");
 }
 
 #[test]
 fn each_node_may_be_killed_and_what_was_said_meanwhile_arrives() {
     let mut world = World::new();
-    say(world.manager_at, "before");
+    world.say("before");
     world.watcher_sees("before");
     world.kill(Node::Server);
-    leave_word(world.manager_at, "server-was-down");
+    world.leave_word("server-was-down");
     world.restart(Node::Server);
     world.watcher_sees("server-was-down");
     world.kill(Node::Client);
-    leave_word(world.manager_at, "client-was-down");
+    world.leave_word("client-was-down");
     world.restart(Node::Client);
     world.watcher_sees("client-was-down");
     world.kill(Node::Manager);
     world.restart(Node::Manager);
-    say(world.manager_at, "manager-was-down");
+    world.say("manager-was-down");
     world.watcher_sees("manager-was-down");
 }
 
@@ -225,7 +207,7 @@ fn all_nodes_may_be_killed_at_once_and_come_back_in_any_order() {
     for (round, order) in orders.into_iter().enumerate() {
         let note = format!("last-word-{round}");
         world.kill(Server);
-        leave_word(world.manager_at, &note);
+        world.leave_word(&note);
         for node in [Client, Manager] {
             world.kill(node);
         }
@@ -235,7 +217,59 @@ fn all_nodes_may_be_killed_at_once_and_come_back_in_any_order() {
         world.watcher_sees(&note);
         // And it goes on from there.
         let next = format!("and-then-{round}");
-        say(world.manager_at, &next);
+        world.say(&next);
         world.watcher_sees(&next);
     }
+}
+
+#[test]
+fn a_word_that_the_manager_has_taken_is_not_lost_when_it_is_killed_at_once() {
+    let mut world = World::new();
+    world.kill(Node::Client);
+    for round in 0..10 {
+        let note = format!("word-{round}");
+        world.leave_word(&note);
+        world.kill(Node::Manager);
+        world.restart(Node::Manager);
+        if round == 9 {
+            world.restart(Node::Client);
+            world.watcher_sees(&note);
+        }
+    }
+}
+
+#[test]
+fn a_watcher_that_was_killed_sees_the_present_state_when_it_is_back_and_others_are_not_disturbed() {
+    let mut world = World::new();
+    let other = start_watch(world.server_at);
+    world.say("first");
+    world.watcher_sees("first");
+    world.watch.kill();
+    world.say("second");
+    other.wait_for("the second word", |line| line.contains("[\"second\"]"));
+    world.watch = start_watch(world.server_at);
+    world.watcher_sees("second");
+    world.say("third");
+    world.watcher_sees("third");
+    other.wait_for("the third word", |line| line.contains("[\"third\"]"));
+}
+
+#[test]
+fn nodes_that_end_in_order_leave_nothing_published() {
+    let mut world = World::new();
+    world.say("here");
+    world.watcher_sees("here");
+    world.client.signal("TERM");
+    assert!(world.client.ended().success(), "{}", world.story());
+    eventually(
+        "the watcher to be shown nothing",
+        || {
+            let lines = world.watch.lines();
+            (!lines.last()?.contains("\"document\"")).then_some(())
+        },
+        || world.story(),
+    );
+    // Its Manager still knows the last word, so the next client says it again.
+    world.restart(Node::Client);
+    world.watcher_sees("here");
 }

@@ -94,8 +94,24 @@ mod tests {
             basic: Some("open".to_owned()),
             activities: vec!["meeting".to_owned()],
             notes: vec!["Weekly \"sync\"".to_owned()],
-            document: None,
+            document: Some("<presence/>".to_owned()),
         }
+    }
+
+    #[test]
+    fn nothing_published_is_said_in_words() {
+        let nothing = Sighting {
+            basic: None,
+            activities: Vec::new(),
+            notes: Vec::new(),
+            document: None,
+            ..meeting()
+        };
+
+        assert_eq!(
+            line(&nothing, false),
+            "22:13:20 sip:alice@example.com (nothing is published)"
+        );
     }
 
     #[test]
@@ -127,7 +143,7 @@ mod tests {
     fn a_state_is_one_object_for_programs() {
         assert_eq!(
             line(&meeting(), true),
-            r#"{"at":1700000000000,"presentity":"sip:alice@example.com","subscription":"active","basic":"open","activities":["meeting"],"notes":["Weekly \"sync\""]}"#
+            r#"{"at":1700000000000,"presentity":"sip:alice@example.com","subscription":"active","basic":"open","activities":["meeting"],"notes":["Weekly \"sync\""],"document":"<presence/>"}"#
         );
     }
 }

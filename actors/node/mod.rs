@@ -207,6 +207,9 @@ impl fmt::Display for Sighting {
         for note in &self.notes {
             write!(f, " {note:?}")?;
         }
+        if self.subscription == "active" && self.document.is_none() {
+            f.write_str(" (nothing is published)")?;
+        }
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use rollcall::core::sip::Name;
 
 use super::server;
-use crate::support::eventually;
+use crate::support::LIMIT;
 use crate::support::process::Process;
 use crate::support::sip::Client;
 
@@ -42,31 +42,50 @@ impl Baresip {
     /// Asks for the contact list until the contact is shown so.
     fn shows(&mut self, presence: &str) {
         let mut seen = 0;
-        eventually(&format!("baresip to show {presence}"), || {
+        let mut shown = String::new();
+        let deadline = std::time::Instant::now() + LIMIT;
+        while !shown.contains(presence) {
+            assert!(
+                std::time::Instant::now() < deadline,
+                "baresip never showed {presence}, but {shown}"
+            );
             self.process.say("/contacts");
             let (after, _) = self
                 .process
                 .wait_for_from(seen, "the contact list", |line| {
                     line.contains("--- Contacts")
                 });
-            let (_, line) = self
+            (seen, shown) = self
                 .process
                 .wait_for_from(after, "the contact", |line| line.contains("<sip:bob@"));
-            seen = after;
-            line.contains(presence).then_some(())
-        });
+        }
     }
 }
 
-fn transport(name: &str, address: SocketAddr) -> String {
-    format!("{address};transport={name}")
+/// An account that speaks to its server by this transport. Without a way out of its own, baresip takes UDP.
+fn account(user: &str, name: &str, address: SocketAddr) -> String {
+    format!(
+        "<sip:{user}@{address}>;outbound=\"sip:{address};transport={name}\";regint=0;pubint=600"
+    )
+}
+
+/// Checks that the peer spoke this transport: what the server counted says so.
+fn spoke(server: &Process, name: &str) {
+    let from = server.lines().len();
+    server.signal("USR1");
+    let (to, _) =
+        server.wait_for_from(from, "all counters", |line| line.starts_with("registry 0:"));
+    let counters = server.lines()[from..to].join("\n");
+    let connected = counters.contains(" transport.connections_accepted=");
+    assert_eq!(connected, name == "tcp", "{name}: {counters}");
 }
 
 #[test]
 fn baresip_is_watched() {
-    let (_server, udp, tcp) = server();
-    for (name, address) in [("udp", udp), ("tcp", tcp)] {
-        let bob = format!("sip:bob@{}", address);
+    for name in ["udp", "tcp"] {
+        let (server, udp, tcp) = server();
+        let address = if name == "tcp" { tcp } else { udp };
+        let bob = format!("sip:bob@{address}");
         let mut watcher = Client::new(udp);
         let own = watcher.address();
         watcher.send(&format!(
@@ -82,8 +101,7 @@ fn baresip_is_watched() {
             watcher.notify().body().is_empty(),
             "nothing is published yet"
         );
-        let account = format!("<sip:bob@{}>;regint=0;pubint=600", transport(name, address));
-        let mut publisher = Baresip::start(&account, "");
+        let mut publisher = Baresip::start(&account("bob", name, address), "");
         let unknown = watcher.notify();
         assert_eq!(
             unknown.content_type().as_deref(),
@@ -112,25 +130,24 @@ fn baresip_is_watched() {
             gone.text(Name::SubscriptionState)
                 .is_some_and(|state| state.starts_with("active"))
         );
+        spoke(&server, name);
     }
 }
 
 #[test]
 fn baresip_watches() {
-    let (_server, udp, tcp) = server();
-    for (name, address) in [("udp", udp), ("tcp", tcp)] {
+    for name in ["udp", "tcp"] {
+        let (server, udp, tcp) = server();
+        let address = if name == "tcp" { tcp } else { udp };
         let bob = format!("sip:bob@{address}");
-        let contact = format!(
-            "\"Bob\" <sip:bob@{}>;presence=p2p",
-            transport(name, address)
-        );
-        let account = format!("<sip:alice@{}>;regint=0", transport(name, address));
-        let mut watcher = Baresip::start(&account, &contact);
+        let contact = format!("\"Bob\" <{bob}>;presence=p2p");
+        let mut watcher = Baresip::start(&account("alice", name, address), &contact);
         let mut publisher = Client::new(udp);
         let tag = publish(&mut publisher, &bob, 1, None, "open");
         watcher.shows("Online");
         publish(&mut publisher, &bob, 2, Some(&tag), "closed");
         watcher.shows("Offline");
+        spoke(&server, name);
     }
 }
 

@@ -1,5 +1,6 @@
 //! A process under test: its output is read as it comes, its end is certain.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -20,14 +21,37 @@ pub struct Process {
     name: String,
     child: Child,
     output: Arc<Output>,
+    _folder: Option<tempfile::TempDir>,
 }
 
 impl Process {
-    /// The program under test with these arguments.
+    /// The program under test with these arguments, in an empty folder of its own.
     pub fn rollcall(arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut process = Self::rollcall_in(folder.path(), arguments);
+        process._folder = Some(folder);
+        process
+    }
+
+    /// The same in this folder, where it finds what an earlier one left.
+    pub fn rollcall_in(folder: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rollcall"));
-        command.args(arguments);
+        command.args(arguments).current_dir(folder);
         Self::start(arguments.first().copied().unwrap_or("rollcall"), command)
+    }
+
+    /// A command line as a person types it, in this folder; `rollcall` is the program under test.
+    pub fn shell(folder: &Path, line: &str) -> Self {
+        let program = Path::new(env!("CARGO_BIN_EXE_rollcall"));
+        let folders = program.parent().into_iter().map(Path::to_owned);
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::join_paths(folders.chain(std::env::split_paths(&path)));
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &format!("exec 2>&1; {line}")])
+            .env("PATH", path.expect("folders without a colon"))
+            .current_dir(folder);
+        Self::start("sh", command)
     }
 
     /// A peer from a Debian package. A missing one fails the test with the package to install.
@@ -63,6 +87,7 @@ impl Process {
             name: name.to_owned(),
             child,
             output,
+            _folder: None,
         }
     }
 
@@ -128,6 +153,11 @@ impl Process {
             .expect("it reads its input");
     }
 
+    /// What it is called in messages.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
@@ -154,10 +184,12 @@ impl Process {
 
     /// Waits for its own end.
     pub fn ended(&mut self) -> ExitStatus {
-        let name = self.name.clone();
-        super::eventually(&format!("the end of {name}"), || {
-            self.child.try_wait().expect("it is our child")
-        })
+        let (name, output) = (self.name.clone(), Arc::clone(&self.output));
+        super::eventually(
+            &format!("the end of {name}"),
+            || self.child.try_wait().expect("it is our child"),
+            || output.lines.lock().expect("no reader panics").join("\n"),
+        )
     }
 }
 
@@ -186,13 +218,30 @@ fn follow(source: impl Read + Send + 'static, output: Arc<Output>) {
 
 /// Fails with the package to install when a program is missing.
 pub fn require(program: &str, package: &str) {
-    let found = std::env::var_os("PATH").is_some_and(|path| {
-        std::env::split_paths(&path)
-            .chain(["/usr/sbin".into()])
-            .any(|folder| folder.join(program).is_file())
-    });
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    require_in(&path, program, package);
+}
+
+fn require_in(path: &OsStr, program: &str, package: &str) {
+    let found = std::env::split_paths(path)
+        .chain(["/usr/sbin".into()])
+        .any(|folder| folder.join(program).is_file());
     assert!(
         found,
         "{program} is missing: apt-get install {package} (tests/run does it)"
     );
+}
+
+#[test]
+#[should_panic(expected = "sipp is missing: apt-get install sip-tester (tests/run does it)")]
+fn a_missing_peer_fails_its_test_with_the_package_to_install() {
+    let empty = tempfile::tempdir().expect("a folder");
+    require_in(empty.path().as_os_str(), "sipp", "sip-tester");
+}
+
+#[test]
+fn a_peer_that_is_there_is_found() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("peer"), "").expect("a file");
+    require_in(folder.path().as_os_str(), "peer", "no-package");
 }

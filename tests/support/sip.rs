@@ -13,6 +13,25 @@ pub struct Client {
     socket: UdpSocket,
     server: SocketAddr,
     kept: Vec<Message>,
+    cseq: u32,
+}
+
+/// A PIDF document of one tuple with a note.
+pub fn pidf(presentity: &str, basic: &str, note: &str) -> String {
+    format!(
+        "<?xml version=\"1.0\"?><presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"{presentity}\"><tuple id=\"t1\">\
+         <status><basic>{basic}</basic></status><note>{note}</note></tuple></presence>"
+    )
+}
+
+/// The status code of a response.
+pub fn code(message: &Message) -> u16 {
+    message.status().map_or(0, |status| status.code())
+}
+
+/// The body as text.
+pub fn body(message: &Message) -> String {
+    String::from_utf8_lossy(&message.body()).into_owned()
 }
 
 impl Client {
@@ -23,7 +42,64 @@ impl Client {
             socket,
             server,
             kept: Vec::new(),
+            cseq: 0,
         }
+    }
+
+    /// Sends a request with a CSeq and branch of its own; `lines` are its further headers, the Contact among them if it
+    /// has one. Gives the CSeq.
+    pub fn request(&mut self, method: &str, uri: &str, lines: &str, body: &str) -> u32 {
+        self.request_within(method, uri, uri, lines, body)
+    }
+
+    /// The same with a Request-URI and a To of their own, as requests within a dialog have.
+    pub fn request_within(
+        &mut self,
+        method: &str,
+        target: &str,
+        to: &str,
+        lines: &str,
+        body: &str,
+    ) -> u32 {
+        self.cseq += 1;
+        let (own, cseq) = (self.address(), self.cseq);
+        let to = if to.starts_with('<') {
+            to.to_owned()
+        } else {
+            format!("<{to}>")
+        };
+        self.send(&format!(
+            "{method} {target} SIP/2.0\nVia: SIP/2.0/UDP {own};branch=z9hG4bK{method}{cseq}p{};rport\nMax-Forwards: 70\n\
+             From: <sip:tester@example.com>;tag=t{}\nTo: {to}\nCall-ID: {own}\nCSeq: {cseq} {method}\n{lines}\
+             Content-Length: {}\n\n{body}",
+            own.port(),
+            own.port(),
+            body.len()
+        ));
+        cseq
+    }
+
+    /// Publishes; with a tag what it stands for, without a body a refresh. Gives the response.
+    pub fn publish(&mut self, presentity: &str, tag: Option<&str>, body: &str) -> Message {
+        let tag = tag.map_or(String::new(), |tag| format!("SIP-If-Match: {tag}\n"));
+        let kind = if body.is_empty() {
+            ""
+        } else {
+            "Content-Type: application/pidf+xml\n"
+        };
+        let lines = format!("Event: presence\nExpires: 600\n{tag}{kind}");
+        let cseq = self.request("PUBLISH", presentity, &lines, body);
+        self.response(cseq)
+    }
+
+    /// Subscribes and gives the response; the NOTIFY is still to come.
+    pub fn subscribe(&mut self, presentity: &str) -> Message {
+        let lines = format!(
+            "Event: presence\nExpires: 600\nContact: <sip:w@{}>\nAccept: application/pidf+xml\n",
+            self.address()
+        );
+        let cseq = self.request("SUBSCRIBE", presentity, &lines, "");
+        self.response(cseq)
     }
 
     /// Where it listens.

@@ -17,7 +17,7 @@ mod stored;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use crate::support::eventually;
+use crate::support::eventually_or;
 use crate::support::process::Process;
 use crate::support::source::{leave_word, say};
 
@@ -102,7 +102,7 @@ impl World {
     fn watcher_sees(&self, note: &str) {
         let wanted = format!("\"notes\":[\"{note}\"]");
         let state = |line: &String| line.contains("\"document\"");
-        eventually(
+        eventually_or(
             &format!("the watcher to end at {note}"),
             || {
                 let lines = self.watch.lines();
@@ -261,7 +261,7 @@ fn nodes_that_end_in_order_leave_nothing_published() {
     world.watcher_sees("here");
     world.client.signal("TERM");
     assert!(world.client.ended().success(), "{}", world.story());
-    eventually(
+    eventually_or(
         "the watcher to be shown nothing",
         || {
             let lines = world.watch.lines();

@@ -185,7 +185,7 @@ impl Process {
     /// Waits for its own end.
     pub fn ended(&mut self) -> ExitStatus {
         let (name, output) = (self.name.clone(), Arc::clone(&self.output));
-        super::eventually(
+        super::eventually_or(
             &format!("the end of {name}"),
             || self.child.try_wait().expect("it is our child"),
             || output.lines.lock().expect("no reader panics").join("\n"),

@@ -10,10 +10,15 @@ use super::store::{Change, Commit, CommitOutcome, OpId};
 use super::subscribe::Subscribing;
 use super::{Effect, Registry};
 use crate::exchange::{Incoming, Shard, TransactionId};
+use crate::sip::{Head, Name, StatusCode};
 use crate::time::Timestamp;
 
 /// After which the store is asked again for what nobody waits for.
 const RETRY: Duration = Duration::from_secs(5);
+
+/// Requests that may wait behind one lock. A client has one request at a time on its way to a presentity or dialog (RFC
+/// 3903, 4; RFC 3261, 8.1.3.5), so more than these are no ordinary crowd, or the store hangs.
+const MOST_WAITING: usize = 64;
 
 /// What is decided about one request at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,15 +105,27 @@ impl Pending {
 
 impl Registry {
     /// Puts a request behind the one that holds `lock`, if one does; gives it back otherwise.
-    pub(super) fn enqueue(&mut self, lock: Lock, incoming: Incoming) -> Option<Incoming> {
+    pub(super) fn enqueue(
+        &mut self,
+        lock: Lock,
+        incoming: Incoming,
+        out: &mut Vec<Effect>,
+    ) -> Option<Incoming> {
         match self.pending.locks.get_mut(&lock) {
-            None => Some(incoming),
-            Some(queue) => {
+            None => return Some(incoming),
+            Some(queue) if queue.len() < MOST_WAITING => {
                 self.counters.queued += 1;
                 queue.push_back(incoming);
-                None
+            }
+            Some(_) => {
+                let mut head = Head::new();
+                head.line(Name::RetryAfter, self.settings.retry_after);
+                let why = "too many wait for the store already";
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                self.refuse(&incoming, status, None, head, &why, out);
             }
         }
+        None
     }
 
     /// Asks for a commit; `held` happens when it is stored.

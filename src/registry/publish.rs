@@ -49,7 +49,7 @@ impl Registry {
             return self.refuse_publish(&incoming, &full, out);
         }
         let row = found.unwrap_or_else(|| self.presentities.open(package, &aor));
-        let Some(incoming) = self.enqueue(Lock::Presentity(row), incoming) else {
+        let Some(incoming) = self.enqueue(Lock::Presentity(row), incoming, out) else {
             return;
         };
         if let Err(error) = self.decide_publish(now, row, &incoming, out) {

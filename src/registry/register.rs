@@ -82,7 +82,7 @@ impl Registry {
             Err(error) => return self.refuse_register(&incoming, &error, out),
         };
         let row = self.bindings.open(&aor);
-        let Some(incoming) = self.enqueue(Lock::Bindings(row), incoming) else {
+        let Some(incoming) = self.enqueue(Lock::Bindings(row), incoming, out) else {
             return;
         };
         match self.decide_register(now, row, &incoming) {

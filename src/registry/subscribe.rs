@@ -42,7 +42,7 @@ impl Registry {
                 Err(error) => Err(error),
                 Ok(dialog) => {
                     let lock = Lock::Dialog(dialog);
-                    let Some(incoming) = self.enqueue(lock, incoming.clone()) else {
+                    let Some(incoming) = self.enqueue(lock, incoming.clone(), out) else {
                         return;
                     };
                     self.subscribe_within(now, dialog, &incoming, out)

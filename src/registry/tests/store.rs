@@ -112,6 +112,29 @@ fn a_queue_behind_a_failed_commit_is_decided_from_what_is_stored() {
     );
 }
 
+/// A store that hangs must not fill the memory with requests, one presentity at a time.
+#[test]
+fn a_queue_behind_a_commit_is_bounded_and_everybody_in_it_gets_one_answer() {
+    let mut desk = slow();
+    desk.subscribe("");
+    desk.store_answers(None);
+    desk.happened();
+    for number in 2..=67 {
+        desk.publish("", &pidf("open", &number.to_string()));
+    }
+    assert_eq!(
+        desk.happened(),
+        ["store +publication v1", "67: 503 | Retry-After: 5"]
+    );
+    desk.mood = StoreMood::Failing(CommitOutcome::Unavailable);
+    desk.store_answers(Some(CommitOutcome::Unavailable));
+    let expected: Vec<_> = (2..=66)
+        .map(|number| format!("{number}: 503 | Retry-After: 5"))
+        .collect();
+    assert_eq!(desk.said(), expected);
+    assert_eq!(desk.registry.unanswered(), []);
+}
+
 #[test]
 fn a_crowd_of_watchers_does_not_wait_for_each_other() {
     let mut desk = slow();

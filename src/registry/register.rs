@@ -81,6 +81,13 @@ impl Registry {
             Ok(aor) => aor,
             Err(error) => return self.refuse_register(&incoming, &error, out),
         };
+        let full = self.bindings.rows.len() >= self.settings.limits.presentities;
+        if full && !self.bindings.index.contains_key(aor.as_str()) {
+            let error = RegisterError::Full {
+                retry_after: self.settings.retry_after,
+            };
+            return self.refuse_register(&incoming, &error, out);
+        }
         let row = self.bindings.open(&aor);
         let Some(incoming) = self.enqueue(Lock::Bindings(row), incoming, out) else {
             return;

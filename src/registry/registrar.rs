@@ -49,6 +49,8 @@ pub(super) enum RegisterError {
     OutOfOrder,
     #[error("address of record has {0} contacts already")]
     TooManyContacts(usize),
+    #[error("no room for another address of record")]
+    Full { retry_after: u32 },
     #[error("the change could not be stored")]
     NotStored { retry_after: u32 },
 }
@@ -63,7 +65,7 @@ impl RegisterError {
             Self::IntervalTooBrief(_) => StatusCode::INTERVAL_TOO_BRIEF,
             Self::OutOfOrder => StatusCode::SERVER_INTERNAL_ERROR,
             Self::TooManyContacts(_) => StatusCode::FORBIDDEN,
-            Self::NotStored { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Full { .. } | Self::NotStored { .. } => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -73,7 +75,8 @@ impl RegisterError {
             Self::BadHeader(_)
             | Self::BadWildcard
             | Self::OutOfOrder
-            | Self::TooManyContacts(_) => Some(self.to_string()),
+            | Self::TooManyContacts(_)
+            | Self::Full { .. } => Some(self.to_string()),
             Self::NotFound(_) | Self::IntervalTooBrief(_) | Self::NotStored { .. } => None,
         }
     }
@@ -84,7 +87,7 @@ impl RegisterError {
             Self::IntervalTooBrief(min) => {
                 head.line(Name::MinExpires, min);
             }
-            Self::NotStored { retry_after } => {
+            Self::Full { retry_after } | Self::NotStored { retry_after } => {
                 head.line(Name::RetryAfter, retry_after);
             }
             Self::NotFound(_)

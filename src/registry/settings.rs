@@ -78,7 +78,7 @@ impl Package {
 /// Bounds that keep one peer from taking everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Presentities of a shard.
+    /// Presentities of a shard, and as many addresses of record.
     pub presentities: usize,
     /// Publications of a presentity.
     pub publications: usize,

@@ -117,6 +117,32 @@ fn a_late_request_of_the_same_client_fails_as_a_whole() {
 }
 
 #[test]
+fn addresses_of_record_are_limited_and_those_that_are_there_are_served() {
+    let limits = Limits {
+        presentities: 1,
+        ..Limits::default()
+    };
+    let mut desk = Desk::with(Settings {
+        limits,
+        ..Settings::default()
+    });
+    let other = "To: <sip:carol@example.com>|Contact: <sip:carol@127.0.0.1:5070>|Expires: 60";
+    desk.register(&format!("{BOB}|Expires: 60"));
+    desk.happened();
+    desk.send("REGISTER", "sip:example.com", other, "");
+    desk.register(&format!("{BOB}|Expires: 0"));
+    desk.send("REGISTER", "sip:example.com", other, "");
+    assert_eq!(
+        desk.said(),
+        [
+            "2: 503 | Retry-After: 5",
+            "3: 200",
+            "4: 200 | Contact: <sip:carol@127.0.0.1:5070>;expires=60"
+        ]
+    );
+}
+
+#[test]
 fn refusals_say_what_would_do() {
     let limits = Limits {
         bindings: 1,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::publish::Publishing;
 use super::register::Registering;
 use super::rows::Timer;
-use super::store::{Change, Commit, CommitOutcome, OpId};
+use super::store::{Change, Commit, CommitOutcome, OpId, event_key};
 use super::subscribe::Subscribing;
 use super::{Effect, Registry};
 use crate::exchange::{Incoming, Shard, TransactionId};
@@ -15,6 +15,10 @@ use crate::time::Timestamp;
 
 /// After which the store is asked again for what nobody waits for.
 const RETRY: Duration = Duration::from_secs(5);
+
+/// How many of these are tried at a time: a store that has been away for long must not be met with a million commits, nor
+/// the shard stand still for them.
+const RETRIED: usize = 1024;
 
 /// Requests that may wait behind one lock. A client has one request at a time on its way to a presentity or dialog (RFC
 /// 3903, 4; RFC 3261, 8.1.3.5), so more than these are no ordinary crowd, or the store hangs.
@@ -214,17 +218,27 @@ impl Registry {
     fn knows(&self, change: &Change) -> bool {
         match &change.key {
             super::RecordKey::Binding { aor, contact } => self.bindings.has(aor, contact),
-            super::RecordKey::Publication { aor, order } => {
-                self.presentities.iter().any(|(_, presentity)| {
-                    presentity.aor == *aor
-                        && presentity
-                            .publications
-                            .iter()
-                            .any(|held| held.record.order == *order)
-                })
-            }
-            super::RecordKey::Subscription { dialog, .. } => {
-                self.subscriptions.dialog_by_tag(*dialog).is_some()
+            super::RecordKey::Publication { aor, order } => (0..self.settings.packages.len())
+                .filter_map(|package| self.presentities.find(package, aor))
+                .filter_map(|row| self.presentities.get(row))
+                .flat_map(|presentity| &presentity.publications)
+                .any(|held| held.record.order == *order),
+            super::RecordKey::Subscription { dialog, event } => {
+                let dialog = self.subscriptions.dialog_by_tag(*dialog);
+                dialog
+                    .and_then(|row| self.subscriptions.dialog(row))
+                    .into_iter()
+                    .flat_map(|dialog| &dialog.subscriptions)
+                    .filter_map(|row| self.subscriptions.get(*row))
+                    // The record of one that is ending is on its way out.
+                    .filter(|subscription| subscription.notifier.ending().is_none())
+                    .any(|subscription| {
+                        let presentity = self.presentities.get(subscription.presentity);
+                        presentity.is_some_and(|presentity| {
+                            let package = &self.settings.packages[presentity.package].name;
+                            event_key(package, subscription.event_id.as_deref()) == *event
+                        })
+                    })
             }
         }
     }
@@ -237,11 +251,18 @@ impl Registry {
     }
 
     /// [`Timer::Retry`].
-    pub(super) fn retry(&mut self, out: &mut Vec<Effect>) {
-        let changes = std::mem::take(&mut self.pending.refused);
+    pub(super) fn retry(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        let mut changes = std::mem::take(&mut self.pending.refused);
+        let later = changes.split_off(changes.len().min(RETRIED));
         // One by one: a record that is gone already must not keep the others.
         for change in changes {
-            self.clean_up(vec![change], out);
+            // A contact may have been bound again meanwhile; then the record of that name is another one, and stays.
+            if !self.knows(&change) {
+                self.clean_up(vec![change], out);
+            }
+        }
+        if !later.is_empty() {
+            self.put_off(now, later);
         }
     }
 

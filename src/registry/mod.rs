@@ -170,7 +170,7 @@ impl Registry {
                 Timer::Resume(subscription) => self.resume(now, subscription, out),
                 Timer::TurnAway(stranger) => self.turn_away(now, stranger, out),
                 Timer::Unbind(row) => self.unbind(now, row, out),
-                Timer::Retry => self.retry(out),
+                Timer::Retry => self.retry(now, out),
             }
         }
     }

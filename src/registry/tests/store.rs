@@ -250,6 +250,66 @@ fn a_removal_that_is_not_stored_is_tried_again_until_it_is() {
 }
 
 #[test]
+fn a_removal_that_is_tried_again_leaves_a_new_record_of_that_name_alone() {
+    let mut desk = Desk::new();
+    let lines = "Contact: <sip:bob@127.0.0.1:5070>|Expires: 60";
+    desk.send("REGISTER", "sip:bob@example.com", lines, "");
+    let (key, stored) = desk.records.first_key_value().expect("a binding");
+    let conflict = CommitOutcome::Conflict(vec![(key.clone(), Some(stored.clone()))]);
+    desk.mood = StoreMood::Failing(CommitOutcome::Unavailable);
+    desk.pass(60_000);
+    desk.mood = StoreMood::Slow;
+    desk.send("REGISTER", "sip:bob@example.com", lines, "");
+    // The old record is in the way, and is taken out; the client tries again, before the removal is tried again.
+    desk.store_answers(Some(conflict));
+    desk.store_answers(None);
+    desk.mood = StoreMood::Prompt;
+    desk.send("REGISTER", "sip:bob@example.com", lines, "");
+    desk.happened();
+    desk.pass(59_999);
+    assert_eq!(desk.happened(), Vec::<String>::new());
+    assert_eq!(desk.records.len(), 1);
+}
+
+#[test]
+fn the_removal_of_one_of_two_subscriptions_in_a_dialog_is_tried_again() {
+    let mut desk = Desk::new();
+    desk.subscribe("Event: presence;id=1");
+    desk.answer("200 OK");
+    desk.subscribe(&format!("{WITHIN}|Event: presence;id=2"));
+    desk.mood = StoreMood::Failing(CommitOutcome::Unavailable);
+    desk.answer("481 Gone");
+    desk.mood = StoreMood::Prompt;
+    desk.happened();
+    desk.pass(5_000);
+    assert_eq!(desk.happened(), ["store -subscription v2"]);
+    assert_eq!(desk.records.len(), 1);
+}
+
+#[test]
+fn removals_that_were_not_stored_are_tried_again_in_portions() {
+    let mut desk = Desk::new();
+    for number in 0..1_500 {
+        let uri = format!("sip:{number}@example.com");
+        desk.send(
+            "REGISTER",
+            &uri,
+            "Contact: <sip:bob@127.0.0.1>|Expires: 60",
+            "",
+        );
+    }
+    desk.mood = StoreMood::Failing(CommitOutcome::Unavailable);
+    desk.pass(60_000);
+    desk.mood = StoreMood::Prompt;
+    desk.happened();
+    desk.pass(5_000);
+    assert_eq!((desk.happened().len(), desk.records.len()), (1_024, 476));
+    desk.pass(5_000);
+    assert_eq!((desk.happened().len(), desk.records.len()), (476, 0));
+    assert_eq!(desk.registry.next_wake(), None);
+}
+
+#[test]
 fn a_stray_record_that_stands_in_the_way_is_taken_out() {
     let mut desk = Desk::new();
     let lines = "Contact: <sip:bob@127.0.0.1:5070>|Expires: 60";

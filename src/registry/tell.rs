@@ -1,9 +1,11 @@
 //! Telling the watchers of a presentity what changed: composition, pacing, NOTIFY.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::commit::Lock;
 use super::rows::{Pace, Presentity, Timer};
 use super::settings::Compositor;
 use super::{Effect, Note, Registry};
@@ -12,6 +14,9 @@ use crate::pidf;
 use crate::presence::{self, Source};
 use crate::subscription::{EndReason, Flight, Notify, Verdict};
 use crate::time::Timestamp;
+
+/// How long a NOTIFY waits that must not be sent while the store is busy with its dialog.
+const AFTER_COMMIT: Duration = Duration::from_secs(1);
 
 impl Registry {
     /// The publications of a presentity changed.
@@ -135,19 +140,22 @@ impl Registry {
 
     /// Sends a NOTIFY with the latest state. The subscription must not have one in flight.
     pub(super) fn notify(&mut self, now: Timestamp, watcher: u32, out: &mut Vec<Effect>) {
-        let exhausted = self
-            .subscriptions
-            .get(watcher)
-            .and_then(|subscription| self.subscriptions.dialog(subscription.dialog))
-            .is_some_and(|dialog| dialog.is_exhausted(self.epoch));
-        if exhausted {
-            return self.end(now, watcher, EndReason::Deactivated, true, out);
-        }
         let Some(subscription) = self.subscriptions.get(watcher) else {
             return;
         };
-        let state = Ok(subscription.expires_at);
-        self.send_notify(now, watcher, state, out);
+        let (row, state) = (subscription.dialog, Ok(subscription.expires_at));
+        let exhausted = self
+            .subscriptions
+            .dialog(row)
+            .is_some_and(|dialog| dialog.is_exhausted(self.epoch));
+        if !exhausted {
+            self.send_notify(now, watcher, state, out);
+        } else if self.pending.is_locked(Lock::Dialog(row)) {
+            // What is being stored rests on the row: it ends after that.
+            self.hold(now, watcher, AFTER_COMMIT);
+        } else {
+            self.end(now, watcher, EndReason::Deactivated, true, out);
+        }
     }
 
     /// Writes and sends a NOTIFY.
@@ -225,13 +233,20 @@ impl Registry {
                 self.finish(now, watcher, reason, out);
             }
             (Verdict::Send, None) => self.notify(now, watcher, out),
-            (Verdict::Hold(pause), None) => {
-                let timer = self.wheel.insert(now + pause, Timer::Resume(watcher));
-                if let Some(subscription) = self.subscriptions.get_mut(watcher) {
-                    subscription.notifier.hold(timer);
-                }
-            }
+            (Verdict::Hold(pause), None) => self.hold(now, watcher, pause),
         }
+    }
+
+    /// Puts the next NOTIFY off.
+    fn hold(&mut self, now: Timestamp, watcher: u32, pause: Duration) {
+        let Some(subscription) = self.subscriptions.rows.get_mut(watcher as usize) else {
+            return;
+        };
+        if let Flight::Holding { timer } = subscription.notifier.flight() {
+            self.wheel.cancel(timer);
+        }
+        let timer = self.wheel.insert(now + pause, Timer::Resume(watcher));
+        subscription.notifier.hold(timer);
     }
 
     /// [`Timer::Resume`].
@@ -287,7 +302,7 @@ impl Registry {
             return;
         };
         if subscription.notifier.ending().is_none() {
-            let lock = super::commit::Lock::Dialog(subscription.dialog);
+            let lock = Lock::Dialog(subscription.dialog);
             if self.pending.is_locked(lock) {
                 subscription.doomed = Some(reason);
                 return;

@@ -214,6 +214,35 @@ fn a_subscription_that_ends_while_its_refresh_fails_is_told_so_after_it() {
     assert!(happened[2].contains("terminated;reason=timeout"));
 }
 
+/// Were it ended at once, its row would be another's by the time the store answers.
+#[test]
+fn a_subscription_out_of_cseq_ends_after_the_refresh_that_is_being_stored() {
+    let mut desk = slow();
+    desk.subscribe("");
+    desk.store_answers(None);
+    desk.answer("200 OK");
+    // As after two thousand restarts.
+    desk.registry.epoch = 2_048;
+    desk.subscribe(WITHIN);
+    desk.publish("", &pidf("open", ""));
+    desk.happened();
+    let refresh = desk.waiting.pop_front().expect("a commit");
+    desk.store_answers(None);
+    assert_eq!(desk.said().len(), 1);
+    desk.waiting.push_front(refresh);
+    desk.store_answers(None);
+    let said = desk.said();
+    assert!(said[0].starts_with("2: 200 "), "{said:?}");
+    assert_eq!(said.len(), 1);
+    desk.pass(1_000);
+    let happened = desk.happened();
+    assert_eq!(happened[0], "store -subscription v3");
+    assert!(
+        happened[1].contains("terminated;reason=deactivated"),
+        "{happened:?}"
+    );
+}
+
 #[test]
 fn a_watcher_that_refuses_during_its_refresh_is_removed_after_it() {
     let mut desk = slow();

@@ -268,12 +268,7 @@ impl Dialog {
             Expires: {expires}
             Content-Length: 0
             ",
-            self.uri,
-            local.port(),
-            self.from,
-            self.to,
-            self.call_id,
-            self.contact
+            self.uri, peer.serial, self.from, self.to, self.call_id, self.contact
         ));
         peer.send(format!("{top}\r\n"));
         peer.response(number, "SUBSCRIBE")

@@ -1,6 +1,8 @@
 //! The recordings of `tests/wires` played again, each client through its life: what a phone sent to another server, it sends
 //! to ours, with our entity-tags, tags, Contact and addresses in the places of that server's.
 
+mod beside;
+
 use std::fmt::Write as _;
 
 use rollcall::core::sip::{Message, Name};

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -11,11 +12,15 @@ use rollcall::core::sip::{Frame, Framer, Message, Name};
 use super::kit::{branch, code, wire};
 use crate::support::LIMIT;
 
+static SERIAL: AtomicU32 = AtomicU32::new(1);
+
 /// A SIP peer. What comes is kept until it is asked for; repeated requests are taken once, and answered again.
 pub struct Peer {
     link: Link,
     server: SocketAddr,
     local: SocketAddr,
+    /// Makes its branches and Call-IDs its own. Its port does not: the kernel gives it away again.
+    pub serial: u32,
     /// CSeq of the last request; also makes its other identifiers its own.
     pub count: u32,
     kept: VecDeque<Message>,
@@ -66,6 +71,7 @@ impl Peer {
             link,
             server,
             local,
+            serial: SERIAL.fetch_add(1, Ordering::Relaxed),
             count: 0,
             kept: VecDeque::new(),
             seen: BTreeSet::new(),
@@ -102,15 +108,15 @@ impl Peer {
     /// lines, each ended by a line end.
     pub fn request(&mut self, method: &str, uri: &str, head: &str, body: &str) -> String {
         self.count += 1;
-        let (n, local, port) = (self.count, self.local, self.local.port());
+        let (n, local, serial) = (self.count, self.local, self.serial);
         let (transport, length) = (self.transport(), body.len());
         let top = wire(&format!(
             "{method} {uri} SIP/2.0
-            Via: SIP/2.0/{transport} {local};branch=z9hG4bK{port}x{n};rport
+            Via: SIP/2.0/{transport} {local};branch=z9hG4bK{serial}x{n};rport
             Max-Forwards: 70
             From: <sip:peer@example.com>;tag=f{n}
             To: <{uri}>
-            Call-ID: {n}-{port}@peer
+            Call-ID: {n}-{serial}@peer
             CSeq: {n} {method}
             {head}Content-Length: {length}
             "
@@ -188,16 +194,29 @@ impl Peer {
         }
     }
 
-    /// All messages that came and were not asked for. To be called after a fence: something that came later by force.
+    /// All messages that came and were not asked for, as text. To be called after a [`Peer::fence`].
     pub fn rest(&mut self) -> Vec<String> {
-        while self.receive(Duration::from_millis(1)) {}
         let text = |message: Message| String::from_utf8_lossy(&message.raw()).into_owned();
-        self.kept.drain(..).map(text).collect()
+        self.take().into_iter().map(text).collect()
+    }
+
+    /// All messages that came and were not asked for.
+    pub fn take(&mut self) -> Vec<Message> {
+        while self.receive(Duration::from_millis(1)) {}
+        self.kept.drain(..).collect()
     }
 
     /// An OPTIONS goes there and back: what was sent before it has come.
     pub fn fence(&mut self) {
         assert_eq!(code(&self.ask("OPTIONS", "sip:example.com", "", "")), 200);
+    }
+
+    /// Writes no more, but still reads.
+    pub fn finish(&mut self) {
+        if let Link::Tcp { stream, .. } = &self.link {
+            // An error means that the server was faster.
+            let _ = stream.shutdown(std::net::Shutdown::Write);
+        }
     }
 
     /// Waits until the server closes the connection.

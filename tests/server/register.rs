@@ -11,15 +11,15 @@ const MOBILE: &str = "sip:bob@192.0.2.2:5062;transport=tcp";
 /// REGISTER of bob; `number` is its CSeq in the one Call-ID of its phone.
 fn register(peer: &mut Peer, number: u32, head: &str) -> Message {
     let local = peer.local();
-    let (port, transport) = (local.port(), peer.transport());
+    let (serial, transport) = (peer.serial, peer.transport());
     peer.count = peer.count.max(number);
     let request = super::kit::wire(&format!(
         "REGISTER {DOMAIN} SIP/2.0
-        Via: SIP/2.0/{transport} {local};branch=z9hG4bKr{port}x{number};rport
+        Via: SIP/2.0/{transport} {local};branch=z9hG4bKr{serial}x{number};rport
         Max-Forwards: 70
         From: <sip:bob@example.com>;tag=r
         To: <sip:bob@example.com>
-        Call-ID: r-{port}@peer
+        Call-ID: r-{serial}@peer
         CSeq: {number} REGISTER
         {head}Content-Length: 0
         "

@@ -31,7 +31,7 @@ pub struct Counters {
     pub late_replies: u64,
     /// Responses that had to find another way because their connection was gone.
     pub responses_rerouted: u64,
-    /// Responses that found no way at all.
+    /// Responses that found no way at all, or that no datagram can carry.
     pub responses_lost: u64,
     /// Responses that belong to no request of ours: dropped.
     pub stray_responses: u64,

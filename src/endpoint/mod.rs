@@ -43,6 +43,9 @@ use crate::sip::{FramingError, Message};
 use crate::time::{Timestamp, Wheel};
 use crate::transaction::{Clients, Ended, Fired, Servers, Timer};
 
+/// The longest message that fits a datagram: IPv4's 65,535 bytes less the headers of IP and UDP.
+const MAX_DATAGRAM: usize = 65_507;
+
 /// A module in the endpoint's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModuleId(pub u16);
@@ -178,6 +181,9 @@ impl Endpoint {
         reason: &str,
         out: &mut Vec<Effect>,
     ) {
+        if flow.transport.is_reliable() {
+            self.connections.remove(&flow.connection);
+        }
         let failed = self.clients.fail(&mut self.wheel, |other| {
             other.transport == flow.transport
                 && other.remote == flow.remote

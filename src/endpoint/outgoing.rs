@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
-use super::{Effect, Endpoint, Origin};
+use super::{Effect, Endpoint, MAX_DATAGRAM, Origin};
 use crate::exchange::{Destination, Flow, LOCAL_CONTACT, Outgoing, Token, Transport};
 use crate::sip::{Host, Scheme, Uri, write_request};
 use crate::time::Timestamp;
@@ -292,6 +292,10 @@ impl Endpoint {
         let token: Token = outgoing.token;
         let branch_token = self.entropy.next_u64();
         let bytes = self.write_out(&outgoing, &flow, branch_token);
+        if flow.transport == Transport::Udp && bytes.len() > MAX_DATAGRAM {
+            // No datagram takes it, so a stream must (18.1.1).
+            return self.ask_for(now, origin, outgoing, Transport::Tcp, flow.remote, out);
+        }
         let request = transaction::Request {
             origin,
             token,

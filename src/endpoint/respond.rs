@@ -7,7 +7,7 @@ use bytes::Bytes;
 use rustc_hash::FxHasher;
 
 use super::outgoing::Ticket;
-use super::{Effect, Endpoint, Refusal};
+use super::{Effect, Endpoint, MAX_DATAGRAM, Refusal};
 use crate::exchange::{Flow, Reply};
 use crate::sip::{Head, Host, Message, Name, StatusCode, Via, ViaPatch, write_response};
 use crate::time::Timestamp;
@@ -182,6 +182,10 @@ impl Endpoint {
         bytes: Bytes,
         out: &mut Vec<Effect>,
     ) {
+        if !flow.transport.is_reliable() && bytes.len() > MAX_DATAGRAM {
+            self.counters.responses_lost += 1;
+            return;
+        }
         self.counters.responses_sent += 1;
         if self.is_alive(&flow) {
             out.push(Effect::Send { flow, bytes });

@@ -34,11 +34,15 @@ const BATCH: usize = 64;
 /// Bytes that wait for a peer to read them; one that lets more wait is too slow.
 const QUEUE: usize = 1 << 20;
 
+/// What a message in that queue takes beside its bytes. Answers to keep-alives are two bytes long, and a peer may ask for
+/// any number of them.
+const OVERHEAD: usize = 64;
+
 /// Bytes written to a stream at once.
 const STRETCH: usize = 64 * 1024;
 
 /// How long the rest of a message may take to come, once or twice: 64*T1, after which its sender has given it up
-/// (RFC 3261, 17.1.2.2).
+/// (RFC 3261, 17.1.2.2). Whoever connects and says nothing at all for so long has no business here either.
 const UNFINISHED: Duration = Duration::from_secs(32);
 
 /// How long one direction is kept open after the other has ended: for answers that are still owed, and for the peer to
@@ -113,8 +117,9 @@ impl Connections {
         self.rows.len()
     }
 
-    pub fn is_full(&self) -> bool {
-        self.rows.len() >= self.max
+    /// Whether there is no place for another one beside those being `opened`.
+    pub fn is_full(&self, opened: usize) -> bool {
+        self.rows.len() + opened >= self.max
     }
 
     /// The shard that has a connection: it stands in the top byte of its number.
@@ -158,7 +163,7 @@ impl Connections {
         let Some(queue) = &row.queue else {
             return Queued::Gone;
         };
-        let queued = row.queued.get() + bytes.len();
+        let queued = row.queued.get() + bytes.len() + OVERHEAD;
         if queued > QUEUE {
             return Queued::Full;
         }
@@ -257,10 +262,12 @@ async fn serve(
 async fn read(reader: impl AsyncRead + Unpin, id: ConnectionId, endpoint: &Addr<Endpoint>) -> bool {
     let mut framed = FramedRead::new(reader, SipCodec::new());
     let mut unfinished = false;
+    let mut heard = false;
     loop {
         let next = match timeout(UNFINISHED, framed.next()).await {
             Ok(next) => next,
-            Err(_) if framed.read_buffer().is_empty() => continue,
+            Err(_) if heard && framed.read_buffer().is_empty() => continue,
+            Err(_) if framed.read_buffer().is_empty() => return false,
             // Begun in the stretch before this one: its sender has had its time.
             Err(_) if unfinished => return false,
             Err(_) => {
@@ -268,7 +275,7 @@ async fn read(reader: impl AsyncRead + Unpin, id: ConnectionId, endpoint: &Addr<
                 continue;
             }
         };
-        unfinished = false;
+        (heard, unfinished) = (true, false);
         let mut frames = Vec::new();
         let mut end = None;
         let mut broken = false;
@@ -333,7 +340,7 @@ async fn write(
 ) -> io::Result<()> {
     let mut stretch = BytesMut::new();
     while let Some(bytes) = queue.recv().await {
-        let mut written = bytes.len();
+        let mut written = bytes.len() + OVERHEAD;
         if queue.is_empty() {
             writer.write_all(&bytes).await?;
         } else {
@@ -342,8 +349,8 @@ async fn write(
                 && let Ok(more) = queue.try_recv()
             {
                 stretch.extend_from_slice(&more);
+                written += more.len() + OVERHEAD;
             }
-            written = stretch.len();
             writer.write_all(&stretch).await?;
             stretch.clear();
         }
@@ -368,6 +375,10 @@ impl Handler<StreamInput> for Endpoint {
             return;
         };
         for frame in frames {
+            // Running effects on the way may have closed it.
+            if self.connections.flow(connection).is_none() {
+                break;
+            }
             match frame {
                 Frame::Message(bytes) => {
                     trace::message("received", &flow, &bytes);
@@ -383,8 +394,10 @@ impl Handler<StreamInput> for Endpoint {
                     self.counters.keep_alives += 1;
                     // In the order of what came: answers before it go first.
                     self.run_effects(ctx);
-                    self.connections
-                        .send(connection, Bytes::from_static(b"\r\n"));
+                    let pong = Bytes::from_static(b"\r\n");
+                    if self.connections.send(connection, pong) == Queued::Full {
+                        self.too_slow(&flow);
+                    }
                 }
                 Frame::Pong => self.counters.keep_alives += 1,
             }
@@ -420,6 +433,13 @@ impl Handler<Gone> for Endpoint {
 }
 
 impl Endpoint {
+    /// A peer does not read what it is sent.
+    pub(super) fn too_slow(&mut self, flow: &Flow) {
+        self.counters.slow_readers += 1;
+        tracing::debug!(remote = %flow.remote, "a peer does not read: its connection is closed");
+        self.lose(flow.connection);
+    }
+
     /// A connection is no more: the core and all modules learn it.
     pub(super) fn lose(&mut self, connection: ConnectionId) {
         if !self.connections.forget(connection) {

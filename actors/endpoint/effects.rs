@@ -83,11 +83,7 @@ impl Endpoint {
                             core.send_failed(now, &flow, "the connection is gone", out)
                         });
                     }
-                    Queued::Full => {
-                        self.counters.slow_readers += 1;
-                        tracing::debug!(remote = %flow.remote, "a peer does not read: its connection is closed");
-                        self.lose(flow.connection);
-                    }
+                    Queued::Full => self.too_slow(&flow),
                 }
             }
         }

@@ -137,7 +137,7 @@ impl Handler<Accepted> for Endpoint {
         }: Accepted,
         ctx: &mut Context<Self>,
     ) {
-        if self.connections.is_full() {
+        if self.connections.is_full(0) {
             self.counters.connections_refused += 1;
             return;
         }

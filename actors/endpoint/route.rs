@@ -17,6 +17,9 @@ const RESOLVE: Duration = Duration::from_secs(5);
 /// How long all addresses of a place together may take to connect.
 const CONNECT: Duration = Duration::from_secs(5);
 
+/// Names looked up at once. The system's resolver keeps a thread for each, also after we have given it up.
+const MOST_NAMES: usize = 64;
+
 const DEFAULT_PORT: u16 = 5060;
 
 type Place = (Transport, String, u16);
@@ -110,6 +113,10 @@ impl Endpoint {
             waiting.push(ticket);
             return;
         }
+        if self.routes.resolving.len() >= MOST_NAMES {
+            self.tell(vec![ticket], Err("too many names to resolve".to_owned()));
+            return;
+        }
         actix_rt::spawn(resolve(self.network.clone(), place.clone(), ctx.address()));
         self.routes.resolving.insert(place, vec![ticket]);
     }
@@ -141,7 +148,7 @@ impl Endpoint {
                     waiting.extend(tickets);
                     return;
                 }
-                if self.connections.is_full() {
+                if self.connections.is_full(self.routes.connecting.len()) {
                     self.counters.connections_refused += 1;
                     return self.tell(tickets, Err("too many connections".to_owned()));
                 }

@@ -152,6 +152,75 @@ fn half_a_message_is_waited_for_and_a_sender_that_never_ends_it_is_closed() {
 }
 
 #[test]
+fn who_connects_and_says_nothing_is_closed_and_who_has_spoken_stays() {
+    in_virtual_time(async {
+        let (world, kit) = world().await;
+        let mut phone = kit.tcp_peer(&world.network("phone")).await;
+        phone.send("\r\n\r\n").await;
+        phone.expect_pong().await;
+        let mut silent = kit.tcp_peer(&world.network("other")).await;
+        tokio::time::advance(Duration::from_secs(31)).await;
+        silent.expect_close().await;
+        tokio::time::advance(Duration::from_secs(100)).await;
+        phone
+            .send(phone.request("OPTIONS", "sip:server", "", ""))
+            .await;
+        phone.expect_status(200).await;
+    });
+}
+
+/// Each answer is two bytes long, but takes far more while it waits.
+#[test]
+fn a_peer_that_asks_for_keep_alives_and_reads_none_loses_its_connection() {
+    in_virtual_time(async {
+        let (world, mut kit) = world().await;
+        let mut deaf = kit.tcp_peer(&world.network("other")).await;
+        // More than fill the window of the memory network, and a sixth of what their bytes alone would have to be.
+        deaf.send("\r\n\r\n".repeat(160_000)).await;
+        kit.module(ECHO).closed().await;
+    });
+}
+
+#[test]
+fn connections_that_are_being_opened_count_as_well() {
+    in_virtual_time(async {
+        let world = World::new(1, &["server", "far"]);
+        let endpoint = Endpoint::new(Parts {
+            settings: Settings::default(),
+            modules: table(),
+            network: world.network("server"),
+            clock: Clock::system(),
+            entropy: Entropy::from_number(1),
+            max_connections: 2,
+        })
+        .start();
+        world.partition("server", "far");
+        let mut module = Probe::<ToModule>::start();
+        endpoint.do_send(Attach {
+            module: ECHO,
+            recipients: vec![module.recipient()],
+        });
+        let outputs = (1..=3).map(|port| {
+            let to = Destination::Address(Transport::Tcp, world.addr("far", port));
+            ModuleOutput::Send(message_to("sip:echo@far", to))
+        });
+        endpoint.do_send(FromModule {
+            module: ECHO,
+            shard: 0,
+            outputs: outputs.collect(),
+        });
+        let ToModule(inputs) = module.next().await;
+        match &inputs[..] {
+            [ModuleInput::Outcome(outcome)] => assert!(
+                matches!(&outcome.result, OutcomeResult::TransportError(reason) if reason == "too many connections"),
+                "{outcome:?}"
+            ),
+            other => panic!("{other:?}"),
+        }
+    });
+}
+
+#[test]
 fn after_shutdown_the_ports_are_free_and_the_actor_is_gone() {
     in_virtual_time(async {
         let (world, kit) = world().await;

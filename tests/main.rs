@@ -6,6 +6,7 @@ mod conformance;
 mod conformance_sip;
 mod endpoint;
 mod examples;
+mod log;
 mod manager;
 mod nodes;
 mod peers;

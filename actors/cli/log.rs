@@ -33,7 +33,12 @@ pub(super) fn start(args: &LogArgs, default: &str) -> Result<(), CliError> {
         .log_internal_errors(false);
     let _ = match args.log_format {
         Format::Text => log.try_init(),
-        Format::Json => log.json().flatten_event(true).try_init(),
+        // An event's own span is enough: spans here do not lie in each other.
+        Format::Json => log
+            .json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .try_init(),
     };
     std::panic::set_hook(Box::new(|panic| {
         let payload = panic.payload();

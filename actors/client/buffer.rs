@@ -98,7 +98,7 @@ impl PublishBuffer {
             match effect {
                 Effect::Ack(ack) => self.tell(manager::Message::Ack(ack)),
                 Effect::Nak(nak) => {
-                    info!(
+                    debug!(
                         seq = nak.seq,
                         code = nak.code,
                         reason = nak.reason,

@@ -372,6 +372,8 @@ impl Handler<StreamInput> for Endpoint {
         ctx: &mut Context<Self>,
     ) {
         let Some(flow) = self.connections.flow(connection) else {
+            // We have closed it since.
+            self.counters.late_frames += frames.len() as u64;
             return;
         };
         for frame in frames {
@@ -388,7 +390,7 @@ impl Handler<StreamInput> for Endpoint {
                     {
                         row.owed += 1;
                     }
-                    self.ask(|core, now, out| core.receive(now, flow, bytes, out));
+                    self.receive(flow, bytes);
                 }
                 Frame::Ping => {
                     self.counters.keep_alives += 1;
@@ -407,7 +409,9 @@ impl Handler<StreamInput> for Endpoint {
             Some(InputEnd::Framing(error)) => {
                 self.counters.framing_errors += 1;
                 tracing::debug!(remote = %flow.remote, %error, "a stream lost its framing");
+                let before = self.effects.len();
                 self.ask(|core, now, out| core.framing_error(now, flow, &error, out));
+                self.spans.received(&self.effects[before..]);
                 self.run_effects(ctx);
                 self.connections.close(connection);
             }

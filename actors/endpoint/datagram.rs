@@ -169,7 +169,7 @@ impl Handler<Datagrams> for Endpoint {
                 connection: ConnectionId(0),
             };
             trace::message("received", &flow, &bytes);
-            self.ask(|core, now, out| core.receive(now, flow, bytes, out));
+            self.receive(flow, bytes);
         }
         self.settle(ctx);
     }

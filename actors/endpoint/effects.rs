@@ -43,11 +43,7 @@ impl Endpoint {
                 self.for_module(origin, ModuleInput::Observed { flow, message });
             }
             Effect::Outcome { origin, outcome } => {
-                tracing::debug!(
-                    module = origin.module.0,
-                    token = outcome.token,
-                    "request ended"
-                );
+                self.spans.outcome(origin, &outcome);
                 self.for_module(origin, ModuleInput::Outcome(outcome));
             }
             Effect::HandOver { shard, flow, bytes } => {
@@ -107,16 +103,8 @@ impl Endpoint {
     }
 
     fn deliver(&mut self, origin: Origin, incoming: Incoming) {
-        if tracing::enabled!(tracing::Level::DEBUG) {
-            tracing::debug!(
-                module = origin.module.0,
-                remote = %incoming.flow.remote,
-                method = incoming.message.method().map(|m| m.as_str()),
-                uri = incoming.message.uri_text(),
-                call_id = incoming.message.call_id().ok(),
-                "request delivered"
-            );
-        }
+        let clock = self.clock;
+        self.spans.request(&incoming, || clock.now());
         let there = self
             .recipient(origin)
             .is_some_and(|recipient| recipient.connected());
@@ -127,6 +115,7 @@ impl Endpoint {
         // Its module is not up yet, or no more: nobody else would answer.
         self.counters.no_module += 1;
         let reply = Reply::new(incoming.transaction, StatusCode::SERVICE_UNAVAILABLE);
+        self.spans.reply(&reply);
         self.ask(|core, now, out| core.reply(now, reply, out));
     }
 

@@ -40,6 +40,7 @@ mod guard;
 mod listen;
 mod local;
 mod route;
+mod spans;
 #[cfg(test)]
 mod tests;
 mod trace;
@@ -49,6 +50,7 @@ use datagram::Port;
 use guard::Guarded;
 use local::Locals;
 use route::Routes;
+use spans::Spans;
 
 /// What an Endpoint actor is made of.
 #[derive(Debug)]
@@ -130,6 +132,8 @@ pub struct Counters {
     pub connections_refused: u64,
     /// Connections closed because the peer did not read what it was sent.
     pub slow_readers: u64,
+    /// Messages read from connections that we had closed meanwhile: dropped.
+    pub late_frames: u64,
     /// Streams whose framing was lost.
     pub framing_errors: u64,
     /// Messages for connections that are gone.
@@ -159,6 +163,7 @@ pub struct Endpoint {
     locals: Locals,
     connections: Connections,
     routes: Routes,
+    spans: Spans,
     counters: Counters,
     /// What the core wants, in order. Kept, to be filled again without an allocation.
     effects: Vec<Effect>,
@@ -182,6 +187,7 @@ impl Endpoint {
             entropy,
             max_connections,
         } = parts;
+        let spans = Spans::new(settings.timers.lifetime());
         Self {
             shard: settings.shard,
             shards: settings.shards,
@@ -195,6 +201,7 @@ impl Endpoint {
             ports: Vec::new(),
             listeners: Vec::new(),
             routes: Routes::default(),
+            spans,
             counters: Counters::default(),
             effects: Vec::new(),
             to_modules: Vec::new(),
@@ -208,7 +215,10 @@ impl Endpoint {
     fn ask(&mut self, input: impl FnOnce(&mut Core, Timestamp, &mut Vec<Effect>)) -> bool {
         let now = self.clock.now();
         let well = self.core.ask(now, &mut self.effects, input);
-        self.counters.panics += u64::from(!well);
+        if !well {
+            self.counters.panics += 1;
+            self.spans.forget_servers();
+        }
         well
     }
 
@@ -216,6 +226,7 @@ impl Endpoint {
     fn send_for(&mut self, origin: Origin, outgoing: Outgoing) {
         let (token, before) = (outgoing.token, self.effects.len());
         if self.ask(|core, now, out| core.send(now, origin, outgoing, out)) {
+            self.spans.sent(origin, token, &self.effects[before..]);
             return;
         }
         let told = self.effects[before..].iter().any(|effect| {
@@ -226,6 +237,13 @@ impl Endpoint {
             let outcome = Outcome { token, result };
             self.effects.push(Effect::Outcome { origin, outcome });
         }
+    }
+
+    /// Gives a received message to the core.
+    fn receive(&mut self, flow: Flow, bytes: Bytes) {
+        let before = self.effects.len();
+        self.ask(|core, now, out| core.receive(now, flow, bytes, out));
+        self.spans.received(&self.effects[before..]);
     }
 
     /// Ends the handling of a message: runs all effects, sends the batches off, arms the alarm.
@@ -287,6 +305,7 @@ impl Handler<FromModule> for Endpoint {
         for output in outputs {
             match output {
                 ModuleOutput::Reply(reply) => {
+                    self.spans.reply(&reply);
                     self.ask(|core, now, out| core.reply(now, reply, out));
                 }
                 ModuleOutput::Send(outgoing) => self.send_for(origin, outgoing),
@@ -302,9 +321,7 @@ impl Handler<HandOver> for Endpoint {
     fn handle(&mut self, HandOver(items): HandOver, ctx: &mut Context<Self>) {
         for item in items {
             match item {
-                Handed::Received(flow, bytes) => {
-                    self.ask(|core, now, out| core.receive(now, flow, bytes, out));
-                }
+                Handed::Received(flow, bytes) => self.receive(flow, bytes),
                 Handed::Send(flow, bytes) => self.effects.push(Effect::Send { flow, bytes }),
             }
         }

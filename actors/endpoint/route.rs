@@ -183,7 +183,9 @@ impl Endpoint {
     fn tell(&mut self, tickets: Vec<u64>, way: Result<Flow, String>) {
         for ticket in tickets {
             let way = way.clone();
+            let before = self.effects.len();
             self.ask(|core, now, out| core.routed(now, ticket, way, out));
+            self.spans.routed(ticket, &self.effects[before..]);
         }
     }
 }

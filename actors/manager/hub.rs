@@ -116,7 +116,7 @@ impl Manager {
             reply,
             message,
         } = incoming;
-        debug!(session = session.0, kind = message.kind(), "message");
+        log(session, &message);
         let gone = matches!(message, Document::Bye(Some(_)));
         self.sessions.entry(session).or_insert(reply);
         let mut out = Vec::new();
@@ -303,5 +303,31 @@ impl Handler<TakeSnapshot> for Manager {
             "sources": sources,
             "presence_clients": clients,
         }))
+    }
+}
+
+/// What came from a peer, in the words of its fields.
+fn log(session: SessionId, message: &Document) {
+    let (session, kind) = (session.0, message.kind());
+    match message {
+        Document::Presence(presence) => {
+            debug!(
+                session,
+                kind,
+                presentity = presence.entity,
+                seq = presence.seq,
+                "message"
+            )
+        }
+        Document::Ack(ack) => debug!(session, kind, seq = ack.seq, etag = ack.etag, "message"),
+        Document::Nak(nak) => debug!(
+            session,
+            kind,
+            seq = nak.seq,
+            code = nak.code,
+            reason = nak.reason,
+            "message"
+        ),
+        _ => debug!(session, kind, "message"),
     }
 }

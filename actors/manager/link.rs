@@ -11,7 +11,7 @@ use rollcall_core::entropy::Entropy;
 use rollcall_core::manager::session::{Backoff, Resume, Session, Settings};
 use rollcall_core::manager::{Hello, Message as Document};
 use tokio::time::timeout;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::listener::SessionIds;
 use super::session::{ManagerSession, Parts, SessionEvent};
@@ -237,7 +237,7 @@ impl Handler<SessionEvent> for Link {
     fn handle(&mut self, event: SessionEvent, ctx: &mut Self::Context) {
         match event {
             SessionEvent::Welcomed(session, welcome) => {
-                info!(
+                debug!(
                     session = session.0,
                     manager = welcome.id,
                     run = welcome.run,

@@ -13,7 +13,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
-use tracing::{info, warn};
+use tracing::{debug, warn};
 
 use super::session::{ManagerSession, Parts};
 use crate::clock::Clock;
@@ -121,7 +121,7 @@ async fn accept(listener: Listener, acceptance: Acceptance, places: Arc<Semaphor
             continue;
         };
         let (id, clock) = (acceptance.ids.next(), acceptance.clock);
-        info!(session = id.0, %peer, "connection accepted");
+        debug!(session = id.0, remote = %peer, "connection accepted");
         let host = peer.ip().to_string();
         ManagerSession::start(Parts {
             id,

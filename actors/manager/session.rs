@@ -16,7 +16,8 @@ use rollcall_core::manager::session::{Effect, End, Resume, Session};
 use rollcall_core::manager::{FrameFinder, Message as Document, Welcome, write};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::OwnedSemaphorePermit;
-use tracing::{debug, info, trace};
+use tracing::field::Empty;
+use tracing::{Span, debug, info, info_span, trace};
 
 use crate::alarm::Alarm;
 use crate::clock::Clock;
@@ -89,11 +90,19 @@ pub struct ManagerSession {
     end: Option<End>,
     alarm: Alarm,
     counters: Counters,
+    /// From the connection to its end; what happens within names it as its parent.
+    span: Span,
 }
 
 impl ManagerSession {
     /// Starts the session on the present arbiter.
     pub fn start(parts: Parts) -> Addr<Self> {
+        let span = info_span!(
+            "manager_session",
+            session = parts.id.0,
+            remote = parts.stream.peer_addr().ok().map(display),
+            peer = Empty,
+        );
         let (reader, writer) = tokio::io::split(parts.stream);
         let (core, first) = parts.session;
         let actor = Self {
@@ -113,6 +122,7 @@ impl ManagerSession {
             end: None,
             alarm: Alarm::default(),
             counters: Counters::default(),
+            span,
         };
         Actor::start(actor)
     }
@@ -140,16 +150,17 @@ impl ManagerSession {
         for effect in effects {
             match effect {
                 Effect::Write(message) => {
-                    trace!(session = self.id.0, kind = message.kind(), "to the peer");
+                    trace!(parent: &self.span, kind = message.kind(), "to the peer");
                     self.counters.sent += 1;
                     if let Document::Error(reason) = &message {
                         self.counters.errors_sent += 1;
-                        info!(session = self.id.0, reason, "the peer is told of an error");
+                        debug!(parent: &self.span, reason, "the peer is told of an error");
                     }
                     write(&message, &mut self.output);
                 }
                 Effect::Forward(message) => {
-                    trace!(session = self.id.0, kind = message.kind(), "from the peer");
+                    trace!(parent: &self.span, kind = message.kind(), "from the peer");
+                    self.greeted(&message);
                     if let (Document::Welcome(welcome), Some(owner)) = (&message, &self.owner) {
                         owner.do_send(SessionEvent::Welcomed(self.id, welcome.clone()));
                     }
@@ -162,16 +173,27 @@ impl ManagerSession {
                 }
                 Effect::Complaint(reason) => {
                     self.counters.complaints += 1;
-                    info!(session = self.id.0, reason, "the peer complains");
+                    debug!(parent: &self.span, reason, "the peer complains");
                 }
                 Effect::End(end) => {
-                    info!(session = self.id.0, reason = %end, "session ends");
+                    info!(parent: &self.span, reason = %end, "session ends");
                     self.end = Some(end);
                     // Whoever does not read its farewell misses it.
                     ctx.run_later(FAREWELL, |_, ctx| ctx.stop());
                 }
             }
         }
+    }
+
+    /// Whoever greets says who it is, and the span tells.
+    fn greeted(&self, message: &Document) {
+        let peer = match message {
+            Document::PresenceClient(hello) | Document::Source(hello) => hello.id.as_deref(),
+            Document::Welcome(welcome) => Some(welcome.id.as_str()),
+            _ => return,
+        };
+        self.span.record("peer", peer);
+        info!(parent: &self.span, kind = message.kind(), "greeted");
     }
 
     /// Takes documents out of what was read, and reads more, as long as the module has room.
@@ -275,13 +297,13 @@ impl Actor for ManagerSession {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        debug!(session = self.id.0, "session begins");
+        debug!(parent: &self.span, "session begins");
         let first = std::mem::take(&mut self.first);
         self.ask(ctx, |_, out| out.extend(first));
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
-        debug!(session = self.id.0, counters = ?self.counters, "session is over");
+        debug!(parent: &self.span, counters = ?self.counters, "session is over");
         if let Some(owner) = &self.owner {
             let end = self.end.take().unwrap_or(End::Ours);
             owner.do_send(SessionEvent::Ended(self.id, end, self.core.resume()));

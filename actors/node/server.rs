@@ -51,8 +51,6 @@ fn registry_settings(settings: &config::Server) -> registry::Settings {
         pacing: settings.notify.pacing,
         // All but the last of them are tolerated.
         notify_timeouts: settings.notify.timeouts.saturating_sub(1),
-        // Notes are made for the log only.
-        notes: tracing::enabled!(target: "rollcall::registry", tracing::Level::DEBUG),
         ..registry::Settings::default()
     }
 }

@@ -69,8 +69,9 @@ impl Guarded {
             Input::Request(incoming) => Some(incoming.transaction),
             _ => None,
         };
+        // Asked each time, since a log may be switched on while the node runs.
         self.core
-            .set_notes(tracing::enabled!(tracing::Level::DEBUG));
+            .set_notes(tracing::enabled!(target: "rollcall::registry", tracing::Level::DEBUG));
         let core = &mut self.core;
         // Nothing of a core that panicked is used but the list of its unanswered requests, and that under guard too.
         let result = catch_unwind(AssertUnwindSafe(|| match input {

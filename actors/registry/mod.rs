@@ -21,6 +21,7 @@ use rollcall_core::entropy::Entropy;
 use rollcall_core::exchange::{Destination, Outgoing, Shard, Transport};
 use rollcall_core::registry::{Effect, Note, Record, Settings, Version};
 use rollcall_core::sip::Method;
+use tracing::{debug, debug_span, info};
 
 use crate::alarm::Alarm;
 use crate::clock::Clock;
@@ -196,7 +197,7 @@ impl Actor for Registry {
         let count = records.len();
         self.feed(Input::Load(records));
         self.done(ctx);
-        tracing::info!(shard = self.shard, records = count, "registry started");
+        info!(shard = self.shard, records = count, "registry started");
     }
 }
 
@@ -243,6 +244,7 @@ impl Handler<TakeSnapshot> for Registry {
     }
 }
 
+/// One span for each change, so that whoever filters or counts spans sees what changed, when and why.
 fn log(shard: Shard, note: &Note) {
     match note {
         Note::Publication {
@@ -250,24 +252,28 @@ fn log(shard: Shard, note: &Note) {
             etag,
             change,
         } => {
-            tracing::debug!(shard, %presentity, %etag, change, "publication");
+            let span = debug_span!("publication", shard, %presentity, %etag);
+            debug!(parent: &span, "{change}");
         }
         Note::Subscription {
             presentity,
             call_id,
             change,
+            reason,
         } => {
-            tracing::debug!(shard, %presentity, %call_id, reason = change, "subscription");
+            let span = debug_span!("subscription", shard, %presentity, %call_id, reason);
+            debug!(parent: &span, "{change}");
         }
         Note::Bindings { aor, contacts } => {
-            tracing::debug!(shard, %aor, contacts, "bindings");
+            let span = debug_span!("bindings", shard, presentity = %aor, contacts);
+            debug!(parent: &span, "changed");
         }
         Note::Refused {
             call_id,
             status,
             reason,
         } => {
-            tracing::debug!(shard, %call_id, %status, %reason, "request refused");
+            debug!(shard, %call_id, status = status.code(), %reason, "request refused");
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The Registry actor between probes in the endpoints' places, in virtual time.
 
+mod log;
+
 use std::time::Duration;
 
 use bytes::Bytes;

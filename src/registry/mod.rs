@@ -83,8 +83,10 @@ pub enum Note {
         presentity: Arc<str>,
         /// Of which dialog.
         call_id: String,
-        /// What happened: `created`, `refreshed`, `fetched`, or why it ended.
+        /// What happened: `created`, `refreshed`, `fetched`, `ended`.
         change: &'static str,
+        /// Why it ended.
+        reason: Option<&'static str>,
     },
     /// The contacts of an address of record changed.
     Bindings {

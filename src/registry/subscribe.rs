@@ -126,6 +126,7 @@ impl Registry {
                     presentity: presentity.aor.clone(),
                     call_id: dialog.call_id(),
                     change: "fetched",
+                    reason: None,
                 }));
             }
         }
@@ -300,7 +301,7 @@ impl Registry {
                 out.push(accepted(&incoming, tag, expires));
                 let row = self.insert_subscription(package, &record, 1);
                 self.counters.subscribed += 1;
-                self.note_subscription(row, "created", out);
+                self.note_subscription(row, "created", None, out);
                 self.notify(now, row, out);
             }
             Step::Refresh { row, record } => {
@@ -322,7 +323,7 @@ impl Registry {
                     dialog.adopt(&record);
                 }
                 self.counters.resubscribed += 1;
-                self.note_subscription(row, "refreshed", out);
+                self.note_subscription(row, "refreshed", None, out);
                 if demanded {
                     self.notify(now, row, out);
                 }

@@ -287,7 +287,7 @@ impl Registry {
     /// Sends the last NOTIFY and forgets the subscription. Its answer changes nothing, so nobody waits for it.
     fn finish(&mut self, now: Timestamp, watcher: u32, reason: EndReason, out: &mut Vec<Effect>) {
         self.send_notify(now, watcher, Err(reason), out);
-        self.note_subscription(watcher, reason.as_str(), out);
+        self.note_subscription(watcher, "ended", Some(reason.as_str()), out);
         self.remove_subscription(watcher);
     }
 
@@ -310,7 +310,7 @@ impl Registry {
             self.forget_stored(watcher, out);
         }
         self.counters.dropped += 1;
-        self.note_subscription(watcher, reason, out);
+        self.note_subscription(watcher, "ended", Some(reason), out);
         self.remove_subscription(watcher);
     }
 
@@ -350,6 +350,7 @@ impl Registry {
         &self,
         watcher: u32,
         change: &'static str,
+        reason: Option<&'static str>,
         out: &mut Vec<Effect>,
     ) {
         if !self.settings.notes {
@@ -365,6 +366,7 @@ impl Registry {
                 presentity: presentity.aor.clone(),
                 call_id: dialog.call_id(),
                 change,
+                reason,
             }));
         }
     }

@@ -47,7 +47,7 @@
 //!     Continue::No
 //! })
 //! .await?;
-//! assert_eq!(seen, ["sip:alice@example.com"]);
+//! assert_eq!(seen, ["sip:alice@example.com (nothing is published)"]);
 //! server.stop().await;
 //! # Ok::<_, node::NodeError>(())
 //! # }).expect("a loopback interface");

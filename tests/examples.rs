@@ -51,7 +51,9 @@ fn server() -> (Process, String) {
 fn watch_one_prints_what_publish_one_publishes_until_it_is_interrupted() {
     let (_server, uri) = server();
     let watcher = example("watch_one", &["sip:you@example.com", &uri]);
-    watcher.wait_for("the first state", |line| line == "sip:you@example.com");
+    watcher.wait_for("the first state", |line| {
+        line == "sip:you@example.com (nothing is published)"
+    });
 
     let mut publisher = example("publish_one", &["sip:you@example.com", &uri]);
     publisher.wait_for("its entity-tag", |line| line.starts_with("entity-tag "));
@@ -61,7 +63,9 @@ fn watch_one_prints_what_publish_one_publishes_until_it_is_interrupted() {
 
     publisher.signal("INT");
     assert!(publisher.ended().success());
-    watcher.wait_for_from(seen, "its removal", |line| line == "sip:you@example.com");
+    watcher.wait_for_from(seen, "its removal", |line| {
+        line == "sip:you@example.com (nothing is published)"
+    });
 }
 
 #[test]

@@ -3,24 +3,34 @@
 //! ```text
 //!  source ── XML ──> rollcall manager ──> rollcall client ── PUBLISH ──> kamailio ── NOTIFY ──> a watcher by hand
 //! ```
+//!
+//! - initial, modify, and remove at an orderly end, by UDP and TCP
+//! - refresh before what Kamailio grants has passed, which is less than was asked for
+//! - a Kamailio that has forgotten everything answers 412, and is told anew
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
+use std::net::SocketAddr;
 
-use crate::support::LIMIT;
+use rollcall::core::sip::Message;
+
+use crate::support::eventually_or;
 use crate::support::kamailio::Kamailio;
 use crate::support::process::Process;
-use crate::support::sip::Client;
+use crate::support::sip::{Client, body};
+use crate::support::source::Source;
 
-#[test]
-fn our_client_publishes_modifies_and_removes_at_kamailio() {
-    let kamailio = Kamailio::start();
-    for transport in ["udp", "tcp"] {
+/// A Manager, and a Presence Client that publishes at Kamailio.
+struct Ours {
+    _manager: Process,
+    manager_at: SocketAddr,
+    client: Process,
+}
+
+impl Ours {
+    fn start(kamailio: SocketAddr, transport: &str) -> Self {
         let manager = Process::rollcall(&["manager", "--listen", "127.0.0.1:0"]);
         let manager_at = manager.listening("manager");
-        let bob = format!("sip:bob-{transport}@{}", kamailio.address);
-        let server = format!("sip:{};transport={transport}", kamailio.address);
-        let mut client = Process::rollcall(&[
+        let server = format!("sip:{kamailio};transport={transport}");
+        let client = Process::rollcall(&[
             "client",
             "--manager",
             &manager_at.to_string(),
@@ -28,55 +38,127 @@ fn our_client_publishes_modifies_and_removes_at_kamailio() {
             &server,
         ]);
         client.listening("udp");
+        Self {
+            _manager: manager,
+            manager_at,
+            client,
+        }
+    }
 
-        let mut watcher = Client::new(kamailio.address);
-        let own = watcher.address();
-        watcher.send(&format!(
-            "SUBSCRIBE {bob} SIP/2.0\nVia: SIP/2.0/UDP {own};branch=z9hG4bKk1;rport\nMax-Forwards: 70\n\
-             From: <sip:alice@example.com>;tag=k\nTo: <{bob}>\nCall-ID: k-{own}\nCSeq: 1 SUBSCRIBE\nContact: <sip:alice@{own}>\n\
-             Event: presence\nAccept: application/pidf+xml\nExpires: 600\nContent-Length: 0\n\n"
-        ));
-        assert!(
-            watcher
-                .response(1)
-                .status()
-                .is_some_and(|status| status.is_success())
+    /// The publisher's counters, as it shows them now.
+    fn counters(&self) -> String {
+        let from = self.client.lines().len();
+        self.client.signal("USR1");
+        let shown = self
+            .client
+            .wait_for_from(from, "counters", |line| line.starts_with("publisher:"));
+        shown.1
+    }
+
+    /// Waits until the publisher has counted this often.
+    fn has_counted(&self, name: &str, at_least: u64) {
+        let prefix = format!("{name}=");
+        eventually_or(
+            &format!("{name} {at_least}"),
+            || {
+                let counters = self.counters();
+                let mut words = counters.split(' ');
+                let count: u64 = words
+                    .find_map(|word| word.strip_prefix(&prefix))?
+                    .parse()
+                    .ok()?;
+                (count >= at_least).then_some(())
+            },
+            || self.client.lines().join("\n"),
         );
-        watcher.notify();
+    }
+}
 
-        let mut source = TcpStream::connect(manager_at).expect("the manager listens");
-        source.set_read_timeout(Some(LIMIT)).expect("a socket");
-        let mut answers = BufReader::new(source.try_clone().expect("a socket"))
-            .lines()
-            .map_while(Result::ok);
-        writeln!(source, "<xml><type>SOURCE</type><id>test</id></xml>").expect("it reads");
-        for (seq, activity) in [(1, "busy"), (2, "meeting")] {
-            writeln!(
-                source,
-                "<xml><type>PRESENCE</type><seq>{seq}</seq><entity>{bob}</entity><basic>open</basic>\
-                 <activity>{activity}</activity></xml>"
-            )
-            .expect("it reads");
-            let answer = answers
-                .find(|line| line.contains("ACK") || line.contains("NAK"))
-                .expect("an answer");
-            assert!(answer.contains("ACK"), "{answer}");
-            let notify = watcher.notify();
-            let body = String::from_utf8_lossy(&notify.body()).into_owned();
+/// Subscribes, and takes the first NOTIFY.
+fn watch(kamailio: SocketAddr, presentity: &str) -> (Client, Message) {
+    let mut watcher = Client::new(kamailio);
+    let answer = watcher.subscribe(presentity);
+    assert!(answer.status().is_some_and(|status| status.is_success()));
+    let first = watcher.notify();
+    (watcher, first)
+}
+
+#[test]
+fn our_client_publishes_modifies_and_removes_at_kamailio() {
+    let kamailio = Kamailio::start(3600);
+    for transport in ["udp", "tcp"] {
+        let mut ours = Ours::start(kamailio.address, transport);
+        let bob = format!("sip:bob-{transport}@{}", kamailio.address);
+        let (mut watcher, _) = watch(kamailio.address, &bob);
+        let mut source = Source::new(ours.manager_at);
+        for (seq, note) in [(1, "first"), (2, "second")] {
+            source.say(&bob, Some(seq), note);
+            source.published();
+            let told = body(&watcher.notify());
             assert!(
-                body.contains(activity) && body.contains("<basic>open</basic>"),
-                "{body}"
+                told.contains(note) && told.contains("<basic>open</basic>"),
+                "{told}"
             );
         }
-        // An orderly end takes the publication away; Kamailio shows that as a closed tuple.
-        client.signal("TERM");
+        let counters = ours.counters();
         assert!(
-            client.ended().success(),
-            "an orderly end: {:#?}",
-            client.lines()
+            counters.contains(" initial=1") && counters.contains(" modify=1"),
+            "{counters}"
         );
-        let notify = watcher.notify();
-        let body = String::from_utf8_lossy(&notify.body()).into_owned();
-        assert!(!body.contains("<basic>open</basic>"), "{body}");
+        // An orderly end takes the publication away; Kamailio shows that as a closed tuple.
+        ours.client.signal("TERM");
+        assert!(
+            ours.client.ended().success(),
+            "an orderly end: {:#?}",
+            ours.client.lines()
+        );
+        let gone = body(&watcher.notify());
+        assert!(!gone.contains("<basic>open</basic>"), "{gone}");
     }
+}
+
+#[test]
+fn our_client_refreshes_before_what_kamailio_grants_has_passed() {
+    // It is asked for an hour.
+    let kamailio = Kamailio::start(4);
+    let ours = Ours::start(kamailio.address, "udp");
+    let bob = format!("sip:bob@{}", kamailio.address);
+    let mut source = Source::new(ours.manager_at);
+    source.say(&bob, Some(1), "for-long");
+    source.published();
+    // Three refreshes take longer than a grant.
+    ours.has_counted("refresh", 3);
+    // Its publication stands: a change modifies it. (The state itself can't be asked for: Kamailio's cache shows a
+    // publication without its document after a refresh, whoever sent it.)
+    source.say(&bob, Some(2), "still-there");
+    source.published();
+    let (_, state) = watch(kamailio.address, &bob);
+    assert!(body(&state).contains("still-there"), "{}", body(&state));
+    let counters = ours.counters();
+    assert!(
+        counters.contains(" initial=1")
+            && counters.contains(" modify=1")
+            && !counters.contains("unknown_tag"),
+        "{counters}"
+    );
+}
+
+#[test]
+fn our_client_begins_anew_when_kamailio_has_forgotten_its_tag() {
+    let mut kamailio = Kamailio::start(3600);
+    let ours = Ours::start(kamailio.address, "udp");
+    let bob = format!("sip:bob@{}", kamailio.address);
+    let mut source = Source::new(ours.manager_at);
+    source.say(&bob, Some(1), "before");
+    source.published();
+    kamailio.kill_and_restart();
+    source.say(&bob, Some(2), "after");
+    source.published();
+    let (_, state) = watch(kamailio.address, &bob);
+    assert!(body(&state).contains("after"), "{}", body(&state));
+    let counters = ours.counters();
+    assert!(
+        counters.contains(" unknown_tag=1") && counters.contains(" initial=2"),
+        "{counters}"
+    );
 }

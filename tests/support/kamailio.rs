@@ -11,42 +11,33 @@ pub struct Kamailio {
     pub process: Process,
     /// Where it listens, by UDP and TCP.
     pub address: SocketAddr,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Kamailio {
-    /// Starts it on a free port and waits until it answers.
-    pub fn start() -> Self {
+    /// Starts it on a free port and waits until it answers. It grants publications this many seconds at most.
+    pub fn start(max_expires: u32) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let address = free_port();
-        let config = folder.path().join("kamailio.cfg");
-        std::fs::write(&config, configuration(address)).expect("a file");
-        let run = folder.path().join("run");
-        let text = |path: &Path| path.to_str().expect("a plain path").to_owned();
-        let process = Process::peer(
-            "kamailio",
-            "kamailio kamailio-presence-modules",
-            &[
-                "-f",
-                &text(&config),
-                "-DD",
-                "-E",
-                "-m",
-                "32",
-                "-M",
-                "8",
-                "-Y",
-                &text(&run),
-            ],
-            Some(folder.path()),
-        );
+        std::fs::write(
+            folder.path().join("kamailio.cfg"),
+            configuration(address, max_expires),
+        )
+        .expect("a file");
         let this = Self {
-            process,
+            process: run(folder.path()),
             address,
-            _folder: folder,
+            folder,
         };
         this.wait_until_it_answers();
         this
+    }
+
+    /// Kills it, so that it forgets everything, and starts it again at the same address.
+    pub fn kill_and_restart(&mut self) {
+        self.process.kill();
+        self.process = run(self.folder.path());
+        self.wait_until_it_answers();
     }
 
     fn wait_until_it_answers(&self) {
@@ -73,6 +64,30 @@ impl Kamailio {
     }
 }
 
+fn run(folder: &Path) -> Process {
+    let text = |name: &str| {
+        let path = folder.join(name);
+        path.to_str().expect("a plain path").to_owned()
+    };
+    Process::peer(
+        "kamailio",
+        "kamailio kamailio-presence-modules",
+        &[
+            "-f",
+            &text("kamailio.cfg"),
+            "-DD",
+            "-E",
+            "-m",
+            "32",
+            "-M",
+            "8",
+            "-Y",
+            &text("run"),
+        ],
+        Some(folder),
+    )
+}
+
 /// A port that is free for UDP and TCP right now.
 fn free_port() -> SocketAddr {
     loop {
@@ -85,7 +100,7 @@ fn free_port() -> SocketAddr {
 }
 
 /// A presence server that keeps everything in memory, with the modules of Debian's packages.
-fn configuration(address: SocketAddr) -> String {
+fn configuration(address: SocketAddr, max_expires: u32) -> String {
     let modules = [
         "kex",
         "corex",
@@ -118,6 +133,7 @@ modparam("presence", "publ_cache", 2)
 modparam("presence", "subs_db_mode", 0)
 modparam("presence", "server_address", "sip:{address}")
 modparam("presence", "min_expires", 1)
+modparam("presence", "max_expires", {max_expires})
 modparam("presence_xml", "force_active", 1)
 request_route {{
     if (is_method("PUBLISH|SUBSCRIBE")) {{

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -21,6 +22,8 @@ pub struct Process {
     name: String,
     child: Child,
     output: Arc<Output>,
+    /// It leads a process group of its own, with children that must end with it.
+    leads: bool,
     _folder: Option<tempfile::TempDir>,
 }
 
@@ -51,7 +54,7 @@ impl Process {
             .args(["-c", &format!("exec 2>&1; {line}")])
             .env("PATH", path.expect("folders without a colon"))
             .current_dir(folder);
-        Self::start("sh", command)
+        Self::start_with_children("sh", command)
     }
 
     /// A peer from a Debian package. A missing one fails the test with the package to install.
@@ -67,7 +70,15 @@ impl Process {
         if let Some(directory) = directory {
             command.current_dir(directory);
         }
-        Self::start(program, command)
+        Self::start_with_children(program, command)
+    }
+
+    /// A program whose children must end with it.
+    fn start_with_children(name: &str, mut command: Command) -> Self {
+        command.process_group(0);
+        let mut process = Self::start(name, command);
+        process.leads = true;
+        process
     }
 
     /// Any program.
@@ -87,6 +98,7 @@ impl Process {
             name: name.to_owned(),
             child,
             output,
+            leads: false,
             _folder: None,
         }
     }
@@ -177,6 +189,14 @@ impl Process {
 
     /// Ends it at once, as a power cut would.
     pub fn kill(&mut self) {
+        if self.leads && matches!(self.child.try_wait(), Ok(None)) {
+            // Its children do not end by themselves, as Kamailio's. An error means that all have ended.
+            let group = format!("-{}", self.id());
+            let _ = Command::new("kill")
+                .args(["-KILL", "--", &group])
+                .stderr(Stdio::null())
+                .status();
+        }
         // An error means that it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();

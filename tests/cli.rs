@@ -254,6 +254,17 @@ fn check_finds_the_role_by_the_name_or_by_what_fits() {
             format!("{}: good settings for rollcall {role}\n", file.path())
         );
     }
+    // Also when there is more wrong with it than its sections would be in another role.
+    let file = File::new(
+        "d.toml",
+        "[server]\nshards = 100\nport = 1\n[manager]\nheartbeat = \"0s\"\n",
+    );
+    let output = rollcall(&["check", "--config", file.path()]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = err(&output);
+    for key in ["server.shards", "server.port", "manager.heartbeat"] {
+        assert!(said.contains(key), "{said}");
+    }
     let file = File::new("server.toml", "");
     let output = rollcall(&["check", "--config", file.path(), "--role", "client"]);
     assert_eq!(

@@ -12,11 +12,11 @@ use crate::config::{
 /// Say what is wrong in a config file, and where
 #[derive(Debug, Args)]
 pub(super) struct Check {
-    /// The file; without one, the keys of --role with their defaults are shown
+    /// The file to check; without it, every key of --role is shown with its default, range and reason
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// Whose settings they are; without it, the role that the file fits best
+    /// Whose settings they are; without it, the role that the file's name says or its keys fit best
     #[arg(long, value_name = "ROLE")]
     role: Option<Role>,
 }
@@ -101,9 +101,9 @@ impl Check {
     }
 }
 
-/// The role whose settings the file is with the fewest problems; of equal ones the first.
+/// The role that knows most of the file's top-level keys and sections, and of those the one with the fewest problems; of
+/// equal ones the first. Counting problems alone would take a bad file for one of a role that stops reading at its first section.
 fn best(file: &Path) -> (Role, Result<Vec<Problem>, Problems>) {
-    let count = |result: &Result<_, Problems>| result.as_ref().map_or_else(|p| p.0.len(), |_| 0);
     // The file's name is the best hint that there is: the shipped ones are named after their roles.
     let named = file
         .file_stem()
@@ -113,20 +113,35 @@ fn best(file: &Path) -> (Role, Result<Vec<Problem>, Problems>) {
                 .into_iter()
                 .find(|role| stem == role.name() || (stem, *role) == ("all-in-one", Role::Run))
         });
-    let mut best = {
-        let role = named.unwrap_or(Role::Run);
-        (role, role.check(file))
-    };
-    if named.is_some() {
-        return best;
+    if let Some(role) = named {
+        return (role, role.check(file));
     }
+    let table: toml::Table = std::fs::read_to_string(file)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_default();
+    let mut best = (usize::MAX, usize::MAX);
+    let mut chosen = (Role::Run, Ok(Vec::new()));
     for role in ROLES {
+        let keys = role.keys();
+        let unknown = table
+            .iter()
+            .filter(|(name, value)| {
+                let section = format!("{name}.");
+                !keys.iter().any(|key| match value.is_table() {
+                    true => key.path.starts_with(&section),
+                    false => key.path == **name,
+                })
+            })
+            .count();
         let result = role.check(file);
-        if count(&result) < count(&best.1) {
-            best = (role, result);
+        let problems = result.as_ref().err().map_or(0, |problems| problems.0.len());
+        if (unknown, problems) < best {
+            best = (unknown, problems);
+            chosen = (role, result);
         }
     }
-    best
+    chosen
 }
 
 /// Every key, in the order of the shipped file.

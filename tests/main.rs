@@ -10,6 +10,7 @@ mod log;
 mod manager;
 mod nodes;
 mod peers;
+mod readme;
 mod server;
 mod simulate;
 mod support;

@@ -168,6 +168,7 @@ impl Registry {
                 Timer::Lapse { presentity } => self.lapse(now, presentity, out),
                 Timer::Change(presentity) => self.changes(now, presentity, out),
                 Timer::Pace(presentity) => self.paced(now, presentity, out),
+                Timer::Tell(presentity) => self.tell_more(now, presentity, out),
                 Timer::Expire(subscription) => self.expire(now, subscription, out),
                 Timer::Resume(subscription) => self.resume(now, subscription, out),
                 Timer::TurnAway(stranger) => self.turn_away(now, stranger, out),

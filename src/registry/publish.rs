@@ -298,10 +298,7 @@ impl Registry {
             return;
         }
         if let Some(presentity) = self.presentities.remove(row) {
-            for timer in [presentity.change, presentity.pace.timer()]
-                .into_iter()
-                .flatten()
-            {
+            for timer in presentity.timers() {
                 self.wheel.cancel(timer);
             }
         }

@@ -23,6 +23,8 @@ pub(super) enum Timer {
     Change(u32),
     /// Changes of a presentity may be told again (RFC 3856, 6.10).
     Pace(u32),
+    /// The next portion of a presentity's watchers is told.
+    Tell(u32),
     /// A subscription ends unless it is refreshed (RFC 6665, 4.2.2).
     Expire(u32),
     /// A NOTIFY that had to wait may leave.
@@ -94,6 +96,18 @@ pub(super) struct Presentity {
     pub stale: bool,
     pub change: Option<TimerKey>,
     pub pace: Pace,
+    /// When the watchers that stand before this place are told, those behind it having been told.
+    pub telling: Option<(TimerKey, u32)>,
+}
+
+impl Presentity {
+    /// Its timers, those of its publications apart.
+    pub fn timers(&self) -> impl Iterator<Item = TimerKey> {
+        let telling = self.telling.map(|(timer, _)| timer);
+        [self.change, self.pace.timer(), telling]
+            .into_iter()
+            .flatten()
+    }
 }
 
 /// The presentities of a shard.
@@ -146,6 +160,7 @@ impl Presentities {
             stale: true,
             change: None,
             pace: Pace::Open,
+            telling: None,
         }));
         self.index[package].insert(aor, row);
         row

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::commit::Lock;
-use super::rows::{Pace, Presentity, Timer};
+use super::rows::{Pace, Presentity, Timer, index};
 use super::settings::Compositor;
 use super::{Effect, Note, Registry};
 use crate::exchange::{Outcome, OutcomeResult};
@@ -17,6 +17,13 @@ use crate::time::Timestamp;
 
 /// How long a NOTIFY waits that must not be sent while the store is busy with its dialog.
 const AFTER_COMMIT: Duration = Duration::from_secs(1);
+
+/// Watchers that are told of a change in one go. The shard has other things to do as well, and a burst of datagrams
+/// larger than the kernel's buffer is lost.
+const PORTION: usize = 256;
+
+/// The others follow after this.
+const BETWEEN_PORTIONS: Duration = Duration::from_millis(1);
 
 impl Registry {
     /// The publications of a presentity changed.
@@ -78,8 +85,40 @@ impl Registry {
                 dirty: false,
             };
         }
+        let everybody = index(presentity.watchers.len());
+        if let Some((timer, _)) = presentity.telling.take() {
+            self.wheel.cancel(timer);
+        }
+        self.tell_portion(now, row, everybody, out);
+    }
+
+    /// [`Timer::Tell`].
+    pub(super) fn tell_more(&mut self, now: Timestamp, row: u32, out: &mut Vec<Effect>) {
+        let telling = self
+            .presentities
+            .get_mut(row)
+            .and_then(|row| row.telling.take());
+        if let Some((_, before)) = telling {
+            self.tell_portion(now, row, before, out);
+        }
+    }
+
+    /// Tells the last of the watchers that stand before a place, and sets a timer for the others. From the end, since
+    /// the last one takes the place of one that leaves: so nobody who was not told moves to where all were.
+    fn tell_portion(&mut self, now: Timestamp, row: u32, before: u32, out: &mut Vec<Effect>) {
+        let Some(presentity) = self.presentities.get_mut(row) else {
+            return;
+        };
+        let version = presentity.version;
+        let end = presentity.watchers.len().min(before as usize);
+        let begin = end.saturating_sub(PORTION);
         // A copy, since a dialog that is out of CSeq ends on the way.
-        for watcher in presentity.watchers.clone() {
+        let portion = presentity.watchers[begin..end].to_vec();
+        if begin > 0 {
+            let timer = self.wheel.insert(now + BETWEEN_PORTIONS, Timer::Tell(row));
+            presentity.telling = Some((timer, index(begin)));
+        }
+        for watcher in portion {
             let Some(subscription) = self.subscriptions.get(watcher) else {
                 continue;
             };

@@ -119,6 +119,61 @@ fn every_watcher_is_told_and_one_that_fails_does_not_stop_the_others() {
     assert_eq!(desk.registry.snapshot(1).subscription_count, 3);
 }
 
+/// A crowd of watchers, each in a call of its own.
+fn crowd(size: usize) -> Desk {
+    let mut desk = Desk::new();
+    for number in 0..size {
+        desk.subscribe(&format!("Call-ID: call{number}"));
+        desk.answer("200 OK");
+    }
+    desk.happened();
+    desk
+}
+
+#[test]
+fn a_crowd_is_told_in_portions() {
+    let mut desk = crowd(600);
+    desk.publish("", &pidf("open", ""));
+    assert_eq!(notifies(&mut desk).len(), 256);
+    desk.pass(1);
+    assert_eq!(notifies(&mut desk).len(), 256);
+    desk.pass(1);
+    assert_eq!(notifies(&mut desk).len(), 88);
+    while !desk.in_flight.is_empty() {
+        desk.answer("200 OK");
+    }
+    desk.pass(1_000);
+    assert_eq!(notifies(&mut desk), Vec::<String>::new());
+}
+
+#[test]
+fn who_comes_goes_or_changes_while_a_crowd_is_told_makes_nobody_miss_the_latest_state() {
+    let mut desk = crowd(600);
+    desk.publish("", &pidf("open", "early"));
+    // Some of the first portion leave, and the last ones, which were told, take their places.
+    for _ in 0..100 {
+        desk.answer("481 Gone");
+    }
+    desk.pass(1);
+    desk.subscribe("Call-ID: late");
+    desk.publish("SIP-If-Match: etag1", &pidf("open", "later"));
+    for _ in 0..20 {
+        desk.pass(1);
+        while !desk.in_flight.is_empty() {
+            desk.answer("200 OK");
+        }
+    }
+    let mut last = std::collections::BTreeMap::new();
+    for line in desk.said().iter().filter(|line| line.starts_with("NOTIFY")) {
+        let (_, rest) = line.split_once("Call-ID: ").expect("a Call-ID");
+        let (call, _) = rest.split_once(' ').expect("more");
+        last.insert(call.to_owned(), line.ends_with("= open later"));
+    }
+    assert_eq!(last.len(), 601);
+    assert_eq!(last.values().filter(|latest| **latest).count(), 501);
+    assert_eq!(desk.registry.snapshot(1).subscription_count, 501);
+}
+
 #[test]
 fn the_listed_failures_remove_the_subscription_without_a_word() {
     for status in [

@@ -25,6 +25,8 @@ pub struct Counters {
     pub retransmissions_absorbed: u64,
     /// Retransmitted requests that got the same response again.
     pub retransmissions_answered: u64,
+    /// Answered requests forgotten before Timer J, because there were too many.
+    pub forgotten_early: u64,
     /// Requests that no module answered within 64*T1: forgotten without a response (RFC 4320).
     pub unanswered: u64,
     /// Replies to requests that are not, or no longer, waiting for one.

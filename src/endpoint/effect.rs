@@ -25,6 +25,9 @@ pub struct Settings {
     pub max_in_flight: usize,
     /// Seconds in Retry-After of that 503.
     pub retry_after: u32,
+    /// How many answered requests are remembered for their retransmissions, over UDP. Beyond that the oldest are
+    /// forgotten before the 64*T1 of Timer J are over; half a kilobyte each.
+    pub max_completed: usize,
 }
 
 impl Default for Settings {
@@ -38,6 +41,7 @@ impl Default for Settings {
             user_agent: None,
             max_in_flight: 10_000,
             retry_after: 5,
+            max_completed: 262_144,
         }
     }
 }

@@ -83,13 +83,14 @@ impl Endpoint {
     pub fn new(settings: Settings, modules: ModuleTable, mut entropy: Entropy) -> Self {
         // Only its unpredictability counts, so a shorter word loses nothing.
         let seed = entropy.next_u64() as usize;
+        let servers = Servers::new(seed, settings.max_completed);
         Self {
             settings,
             modules,
             entropy,
             counters: Counters::default(),
             seed,
-            servers: Servers::new(seed),
+            servers,
             clients: Clients::new(),
             wheel: Wheel::new(),
             tickets: BTreeMap::new(),

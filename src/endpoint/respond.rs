@@ -51,8 +51,10 @@ impl Endpoint {
             bytes: bytes.clone(),
             flow,
         };
-        self.servers
-            .complete(now, &mut self.wheel, &self.settings.timers, number, answer);
+        let timers = &self.settings.timers;
+        self.counters.forgotten_early +=
+            self.servers
+                .complete(now, &mut self.wheel, timers, number, answer);
         self.send_response(now, flow, via.as_ref(), bytes, out);
     }
 

@@ -1,6 +1,6 @@
 //! Server transactions of one endpoint (RFC 3261, 17.2.2).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -67,17 +67,24 @@ pub struct Servers {
     merges: FxHashMap<u64, (u32, u64)>,
     serial: u32,
     trying: usize,
+    /// Completed transactions by row and serial, the oldest first. All are kept equally long, so the first is also the
+    /// first that Timer J takes.
+    completed: VecDeque<(u32, u32)>,
+    most_completed: usize,
 }
 
 impl Servers {
-    /// No transactions yet.
-    pub fn new(seed: usize) -> Self {
+    /// No transactions yet. At most `most_completed` are kept for repetitions of their responses; of more the oldest are
+    /// forgotten before Timer J, since 32 s of a flood would fill the memory.
+    pub fn new(seed: usize, most_completed: usize) -> Self {
         Self {
             rows: Slab::new(),
             by_key: HashMap::with_hasher(FxSeededState::with_seed(seed)),
             merges: FxHashMap::default(),
             serial: 0,
             trying: 0,
+            completed: VecDeque::new(),
+            most_completed,
         }
     }
 
@@ -135,7 +142,8 @@ impl Servers {
         }
     }
 
-    /// Takes the response: kept for Timer J on an unreliable transport, forgotten at once on a reliable one.
+    /// Takes the response: kept for Timer J on an unreliable transport, forgotten at once on a reliable one. How many
+    /// older ones had to be forgotten for it.
     pub fn complete(
         &mut self,
         now: Timestamp,
@@ -143,27 +151,52 @@ impl Servers {
         timers: &Timers,
         number: u64,
         answer: Answer,
-    ) {
+    ) -> u64 {
         let Some(index) = self.row(number) else {
-            return;
+            return 0;
         };
         let row = &mut self.rows[index as usize];
         if matches!(row.state, State::Completed(_)) {
-            return;
+            return 0;
         }
         wheel.cancel(row.timer);
         if answer.flow.transport.is_reliable() {
             self.remove(index);
-            return;
+            return 0;
         }
         row.timer = wheel.insert(now + timers.lifetime(), Timer::J(index));
         row.state = State::Completed(answer);
         self.trying -= 1;
+        self.completed.push_back((index, row.serial));
+        let mut forgotten = 0;
+        while self.completed.len() > self.most_completed
+            && let Some(oldest) = self.completed.pop_front()
+        {
+            if let Some(row) = self.completed_row(oldest) {
+                wheel.cancel(row.timer);
+                self.remove(oldest.0);
+                forgotten += 1;
+            }
+        }
+        forgotten
     }
 
     /// Takes Timer J or [`Timer::Unanswered`]: the transaction is gone. True if the module owed an answer.
     pub fn expire(&mut self, index: u32) -> bool {
-        self.rows.contains(index as usize) && matches!(self.remove(index), State::Trying(_))
+        let owed =
+            self.rows.contains(index as usize) && matches!(self.remove(index), State::Trying(_));
+        while let Some(&oldest) = self.completed.front()
+            && self.completed_row(oldest).is_none()
+        {
+            self.completed.pop_front();
+        }
+        owed
+    }
+
+    fn completed_row(&self, (index, serial): (u32, u32)) -> Option<&Row> {
+        self.rows
+            .get(index as usize)
+            .filter(|row| row.serial == serial)
     }
 
     /// The requests that have no response yet, row by row.

@@ -178,7 +178,7 @@ fn a_response_to_another_method_or_branch_is_a_stray() {
 }
 
 fn serve() -> (Servers, Wheel<Timer>, u64) {
-    let (mut servers, mut wheel) = (Servers::new(1), Wheel::new());
+    let (mut servers, mut wheel) = (Servers::new(1, 2), Wheel::new());
     let request = Message::parse(Bytes::from_static(
         b"PUBLISH sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1\r\nContent-Length: 0\r\n\r\n",
     ))
@@ -257,4 +257,28 @@ fn a_request_is_merged_if_its_twin_lives_and_came_with_another_branch() {
     assert!(!servers.is_merged((2, 3)), "nothing in common");
     servers.expire(0);
     assert!(!servers.is_merged((1, 3)));
+}
+
+#[test]
+fn of_too_many_answers_the_oldest_is_forgotten_early() {
+    let (mut servers, mut wheel, first) = serve();
+    let pending = servers.pending(first).cloned().expect("pending");
+    let complete = |servers: &mut Servers, wheel: &mut Wheel<Timer>, number| {
+        servers.complete(at(0), wheel, &TIMERS, number, answer(Transport::Udp))
+    };
+    assert_eq!(complete(&mut servers, &mut wheel, first), 0);
+    let [second, third] = [&b"second"[..], b"third"]
+        .map(|key| servers.begin(at(0), &mut wheel, &TIMERS, key, None, pending.clone()));
+    assert_eq!(complete(&mut servers, &mut wheel, second), 0);
+    assert_eq!(complete(&mut servers, &mut wheel, third), 1);
+    assert_eq!(servers.find(b"key"), None);
+    assert!(servers.find(b"second").is_some() && servers.find(b"third").is_some());
+    assert_eq!(
+        armed(&mut wheel),
+        [(640, Timer::J(1)), (640, Timer::J(2))],
+        "the timer went with it"
+    );
+    servers.expire(1);
+    servers.expire(2);
+    assert_eq!(servers.len(), 0);
 }

@@ -5,7 +5,7 @@
 //! every rule of the protocol can be tested as a value, and the same code runs over real sockets and in simulated time.
 //!
 //! Modules depend on each other in one direction:
-//! `time entropy` ← `sip` ← `exchange` ← `transaction dialog endpoint` ← `subscription publication` ← `registry`;
+//! `time entropy keyed` ← `sip` ← `exchange` ← `transaction dialog endpoint` ← `subscription publication` ← `registry`;
 //! `pidf` ← `presence` ← `registry`; `manager` sees `pidf` only; `buffer` and `publisher` make up the Presence Client,
 //! `watcher` is the other end of a subscription.
 
@@ -14,6 +14,7 @@ pub mod dialog;
 pub mod endpoint;
 pub mod entropy;
 pub mod exchange;
+pub mod keyed;
 pub mod manager;
 pub mod pidf;
 pub mod presence;

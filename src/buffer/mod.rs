@@ -23,8 +23,6 @@ mod types;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
-
 use crate::manager::{Ack, Nak, Presence};
 use crate::sip::{Scheme, Uri};
 use crate::time::Timestamp;
@@ -37,7 +35,7 @@ pub struct Buffer {
     settings: Settings,
     /// By entry number, which grows with arrival: the ring in its order.
     slots: BTreeMap<EntryId, Slot>,
-    by_aor: FxHashMap<String, EntryId>,
+    by_aor: BTreeMap<String, EntryId>,
     /// Entries that may be taken now, oldest first.
     ready: BTreeSet<EntryId>,
     /// Entries that may be taken later; ordered by time, so that the next wake-up is the first key.
@@ -62,7 +60,7 @@ impl Buffer {
                 ..settings
             },
             slots: BTreeMap::new(),
-            by_aor: FxHashMap::default(),
+            by_aor: BTreeMap::new(),
             ready: BTreeSet::new(),
             held: BTreeSet::new(),
             in_flight: 0,

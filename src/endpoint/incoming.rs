@@ -121,7 +121,7 @@ impl Endpoint {
         // Inside a dialog requests are ordered by CSeq, so only those outside can be merged (8.2.2.2).
         let merge = form.to_tag.is_none().then(|| {
             let from_tag = form.from_tag.as_deref().unwrap_or_default();
-            merge_key(self.seed, message, from_tag, &form.cseq, via)
+            merge_key(self.secret, message, from_tag, &form.cseq, via)
         });
         let is_merged = || merge.is_some_and(|merge| self.servers.is_merged(merge));
         Ok(

@@ -39,6 +39,7 @@ pub use modules::{
 
 use crate::entropy::Entropy;
 use crate::exchange::{ConnectionId, Flow, Outcome, OutcomeResult, Token, Transport};
+use crate::keyed::Secret;
 use crate::sip::{FramingError, Message};
 use crate::time::{Timestamp, Wheel};
 use crate::transaction::{Clients, Ended, Fired, Servers, Timer};
@@ -58,7 +59,7 @@ pub struct Endpoint {
     entropy: Entropy,
     counters: Counters,
     /// Secret of this endpoint: no outsider can make keys or tags collide.
-    seed: usize,
+    secret: Secret,
     servers: Servers,
     clients: Clients<Origin>,
     wheel: Wheel<Timer>,
@@ -81,15 +82,14 @@ pub struct Endpoint {
 impl Endpoint {
     /// An endpoint with these modules.
     pub fn new(settings: Settings, modules: ModuleTable, mut entropy: Entropy) -> Self {
-        // Only its unpredictability counts, so a shorter word loses nothing.
-        let seed = entropy.next_u64() as usize;
-        let servers = Servers::new(seed, settings.max_completed);
+        let secret = Secret::draw(&mut entropy);
+        let servers = Servers::new(secret, settings.max_completed);
         Self {
             settings,
             modules,
             entropy,
             counters: Counters::default(),
-            seed,
+            secret,
             servers,
             clients: Clients::new(),
             wheel: Wheel::new(),

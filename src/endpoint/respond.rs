@@ -1,10 +1,9 @@
 //! Responses: how they are written, and where they go (RFC 3261, 18.2; RFC 3581).
 
-use std::hash::Hasher;
+use std::hash::{BuildHasher, Hasher};
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
-use rustc_hash::FxHasher;
 
 use super::outgoing::Ticket;
 use super::{Effect, Endpoint, MAX_DATAGRAM, Refusal};
@@ -127,7 +126,7 @@ impl Endpoint {
         *self.counters.answered.entry(status.code()).or_default() += 1;
         // The same request must get the same tag however often it comes (RFC 3261, 8.2.7). Of the top Via only what is
         // written counts, so it does not matter whether it could be read.
-        let mut hash = FxHasher::with_seed(self.seed);
+        let mut hash = self.secret.build_hasher();
         for name in [Name::Via, Name::From, Name::CallId, Name::CSeq] {
             hash.write(request.text(name).unwrap_or_default().as_bytes());
             hash.write_u8(0);

@@ -23,7 +23,7 @@ mod settle;
 mod tests;
 mod types;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -59,7 +59,7 @@ pub struct Publisher {
     entropy: Entropy,
     phase: Phase,
     machines: Slab<Machine>,
-    by_aor: FxHashMap<String, Key>,
+    by_aor: BTreeMap<String, Key>,
     /// One timer per machine at most, ordered by time, so that the next wake-up is the first.
     timers: BTreeSet<(Timestamp, Key)>,
     flights: FxHashMap<Token, Key>,
@@ -85,7 +85,7 @@ impl Publisher {
             entropy,
             phase: Phase::Running,
             machines: Slab::new(),
-            by_aor: FxHashMap::default(),
+            by_aor: BTreeMap::new(),
             timers: BTreeSet::new(),
             flights: FxHashMap::default(),
             queue: VecDeque::new(),

@@ -35,6 +35,7 @@ use slab::Slab;
 
 use crate::entropy::Entropy;
 use crate::exchange::{Incoming, Outcome, Outgoing, Reply, Shard, Token, TransactionId};
+use crate::keyed::Secret;
 use crate::publication::EntityTags;
 use crate::sip::{Head, HeaderError, Method, StatusCode, Uri};
 use crate::time::{Timestamp, Wheel};
@@ -130,10 +131,11 @@ pub struct Registry {
 impl Registry {
     /// An empty shard. `epoch` is that of the store.
     pub fn new(settings: Settings, shard: Shard, mut entropy: Entropy, epoch: u64) -> Self {
+        let secret = Secret::draw(&mut entropy);
         Self {
-            presentities: Presentities::new(settings.packages.len()),
+            presentities: Presentities::new(settings.packages.len(), secret),
             subscriptions: Subscriptions::default(),
-            bindings: Bindings::default(),
+            bindings: Bindings::new(secret),
             strangers: Slab::new(),
             pending: Pending::new(shard, entropy.next_u64()),
             etags: EntityTags::new(shard, epoch),

@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
 use slab::Slab;
 
 use super::commit::{Held, Lock};
@@ -13,6 +12,7 @@ use super::rows::{Timer, index};
 use super::store::{BindingRecord, Change, Record, Version};
 use super::{Effect, Note, Registry, Stranger, presentity, seconds};
 use crate::exchange::{Incoming, Reply};
+use crate::keyed::{KeyedMap, Secret};
 use crate::sip::{Head, Name, StatusCode, Uri};
 use crate::time::{TimerKey, Timestamp};
 
@@ -34,13 +34,20 @@ pub(super) struct Registered {
 }
 
 /// The bindings of a shard.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Bindings {
     pub rows: Slab<Registered>,
-    index: FxHashMap<Arc<str>, u32>,
+    index: KeyedMap<Arc<str>, u32>,
 }
 
 impl Bindings {
+    pub fn new(secret: Secret) -> Self {
+        Self {
+            rows: Slab::new(),
+            index: KeyedMap::with_hasher(secret),
+        }
+    }
+
     fn open(&mut self, aor: &str) -> u32 {
         if let Some(row) = self.index.get(aor) {
             return *row;

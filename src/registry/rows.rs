@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 use slab::Slab;
 
 use super::store::{Change, PublicationRecord, RecordKey, Version, event_key};
+use crate::keyed::{KeyedMap, Secret};
 use crate::pidf;
 use crate::subscription::{Dialog, Notifier};
 use crate::time::{TimerKey, Timestamp};
@@ -111,18 +112,18 @@ impl Presentity {
 }
 
 /// The presentities of a shard.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Presentities {
     rows: Slab<Presentity>,
     /// By package, then address.
-    index: Vec<FxHashMap<Arc<str>, u32>>,
+    index: Vec<KeyedMap<Arc<str>, u32>>,
 }
 
 impl Presentities {
-    pub fn new(packages: usize) -> Self {
+    pub fn new(packages: usize, secret: Secret) -> Self {
         Self {
             rows: Slab::new(),
-            index: vec![FxHashMap::default(); packages],
+            index: vec![KeyedMap::with_hasher(secret); packages],
         }
     }
 

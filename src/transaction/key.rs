@@ -4,13 +4,12 @@
 //! known already. Parts are divided by a zero byte, which no header value has.
 
 use std::fmt::Write as _;
-use std::hash::Hasher;
+use std::hash::{BuildHasher, Hasher};
 use std::io::Write as _;
 use std::net::IpAddr;
 
-use rustc_hash::FxHasher;
-
 use crate::exchange::{Flow, Shard};
+use crate::keyed::Secret;
 use crate::sip::{CSeq, Message, Method, Name, Via};
 
 /// Begins every branch that identifies its transaction (RFC 3261, 8.1.1.7).
@@ -79,14 +78,13 @@ pub fn server_key(key: &mut Vec<u8>, message: &Message, method: &Method, via: &V
 /// In common: From tag, Call-ID and CSeq; also the Request-URI and who wrote the request first, the lowest Via. Without
 /// the last two, two Twinkles that were started in the same second would be taken for one.
 pub fn merge_key(
-    seed: usize,
+    secret: Secret,
     message: &Message,
     from_tag: &str,
     cseq: &CSeq,
     via: &Via,
 ) -> (u64, u64) {
-    let hasher = || FxHasher::with_seed(seed);
-    let mut common = hasher();
+    let mut common = secret.build_hasher();
     for part in [
         from_tag,
         message.call_id().unwrap_or_default(),
@@ -103,7 +101,7 @@ pub fn merge_key(
         Ok(_) | Err(_) => sent_by(&mut first, via),
     }
     common.write(&first);
-    let mut branch = hasher();
+    let mut branch = secret.build_hasher();
     branch.write(via.branch().unwrap_or_default().as_bytes());
     (common.finish(), branch.finish())
 }

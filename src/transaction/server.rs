@@ -1,14 +1,15 @@
 //! Server transactions of one endpoint (RFC 3261, 17.2.2).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rustc_hash::{FxHashMap, FxSeededState};
+use rustc_hash::FxHashMap;
 use slab::Slab;
 
 use super::{Timer, Timers};
 use crate::exchange::Flow;
+use crate::keyed::{KeyedMap, Secret};
 use crate::sip::Message;
 use crate::time::{TimerKey, Timestamp, Wheel};
 
@@ -61,8 +62,7 @@ struct Row {
 #[derive(Debug)]
 pub struct Servers {
     rows: Slab<Row>,
-    /// Seeded: the keys are chosen by whoever sends us requests.
-    by_key: HashMap<Arc<[u8]>, u32, FxSeededState>,
+    by_key: KeyedMap<Arc<[u8]>, u32>,
     /// By what merged requests have in common: the hash of the first one's branch.
     merges: FxHashMap<u64, (u32, u64)>,
     serial: u32,
@@ -76,10 +76,10 @@ pub struct Servers {
 impl Servers {
     /// No transactions yet. At most `most_completed` are kept for repetitions of their responses; of more the oldest are
     /// forgotten before Timer J, since 32 s of a flood would fill the memory.
-    pub fn new(seed: usize, most_completed: usize) -> Self {
+    pub fn new(secret: Secret, most_completed: usize) -> Self {
         Self {
             rows: Slab::new(),
-            by_key: HashMap::with_hasher(FxSeededState::with_seed(seed)),
+            by_key: KeyedMap::with_hasher(secret),
             merges: FxHashMap::default(),
             serial: 0,
             trying: 0,

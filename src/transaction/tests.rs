@@ -5,7 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::*;
+use crate::entropy::Entropy;
 use crate::exchange::{ConnectionId, Flow, Transport};
+use crate::keyed::Secret;
 use crate::sip::{Message, Method, StatusCode};
 use crate::time::{Timestamp, Wheel};
 
@@ -178,7 +180,10 @@ fn a_response_to_another_method_or_branch_is_a_stray() {
 }
 
 fn serve() -> (Servers, Wheel<Timer>, u64) {
-    let (mut servers, mut wheel) = (Servers::new(1, 2), Wheel::new());
+    let (mut servers, mut wheel) = (
+        Servers::new(Secret::draw(&mut Entropy::from_number(1)), 2),
+        Wheel::new(),
+    );
     let request = Message::parse(Bytes::from_static(
         b"PUBLISH sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1\r\nContent-Length: 0\r\n\r\n",
     ))

@@ -43,11 +43,17 @@ fn socket(
 }
 
 pub(super) fn datagram(addr: SocketAddr, reuse_port: bool) -> io::Result<UdpSocket> {
-    let socket = socket(addr, Type::DGRAM, Protocol::UDP, reuse_port)?;
+    // For a socket that may share, Linux also takes ports for free that another process of ours shares: then each gets
+    // some of the other's datagrams. So a free port is looked for alone, and shared once it is ours.
+    let late = reuse_port && addr.port() == 0;
+    let socket = socket(addr, Type::DGRAM, Protocol::UDP, reuse_port && !late)?;
     // A smaller buffer only means that bursts are lost earlier.
     let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
     let _ = socket.set_send_buffer_size(RECEIVE_BUFFER);
     socket.bind(&addr.into())?;
+    if late {
+        socket.set_reuse_port(true)?;
+    }
     UdpSocket::from_std(socket.into())
 }
 
@@ -87,4 +93,27 @@ pub(super) fn local_towards(remote: SocketAddr) -> io::Result<IpAddr> {
     let probe = std::net::UdpSocket::bind((any, 0))?;
     probe.connect(remote)?;
     Ok(probe.local_addr()?.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_free_port_to_share_is_nobody_elses() {
+        let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        // So many that the kernel would come upon a taken one, if it thought that it might.
+        let sockets: Vec<UdpSocket> = (0..600)
+            .map(|_| datagram(free, true).expect("a free port"))
+            .collect();
+        let port = |socket: &UdpSocket| socket.local_addr().expect("a bound socket").port();
+        let ports: BTreeSet<u16> = sockets.iter().map(port).collect();
+        assert_eq!(ports.len(), sockets.len());
+        // And it can be shared.
+        let shared = SocketAddr::from((Ipv4Addr::LOCALHOST, port(&sockets[0])));
+        assert!(datagram(shared, true).is_ok());
+        assert!(datagram(shared, false).is_err());
+    }
 }

@@ -187,7 +187,8 @@ impl Peer {
             let came = !left.is_zero() && self.receive(left);
             assert!(
                 came || !left.is_zero() && !self.is_closed(),
-                "{}: waited in vain for {what}; there is only {:#?}",
+                "{} {}: waited in vain for {what}; there is only {:#?}",
+                self.transport(),
                 self.local,
                 self.kept
             );

@@ -31,8 +31,8 @@ fn everywhere() -> Vec<String> {
 fn a_presentity_of_any_shard_is_served_on_any_socket() {
     let server = Server::with(usize::from(SHARDS), "");
     // The kernel gives each pair of addresses to one of the shards' sockets, so many peers meet all of them.
-    let mut peers: Vec<Peer> = (0..16).map(|_| server.by_udp()).collect();
-    peers.extend((0..4).map(|_| server.by_tcp()));
+    let mut peers: Vec<Peer> = (0..60).map(|_| server.by_udp()).collect();
+    peers.extend((0..20).map(|_| server.by_tcp()));
     let count = peers.len();
     let mut desk = 0;
     for uri in everywhere() {

@@ -287,6 +287,8 @@ impl Handler<Shutdown> for Manager {
         let mut out = Vec::new();
         self.core.shut_down(&mut out);
         self.run(out);
+        // Its file is free for another Manager.
+        self.journal = None;
         ctx.stop();
     }
 }

@@ -174,6 +174,24 @@ fn what_one_message_brings_goes_back_in_one_message_to_each_endpoint() {
 }
 
 #[test]
+fn the_first_notify_leaves_behind_its_2xx_also_where_no_connection_binds_them() {
+    in_virtual_time(async {
+        let mut bench = Bench::start(disk().1);
+        let mut subscribe = bench.request("SUBSCRIBE", "", "", 1);
+        if let ModuleInput::Request(incoming) = &mut subscribe {
+            incoming.flow.transport = Transport::Udp;
+        }
+        bench.tell(vec![subscribe]);
+        assert_eq!(bench.outputs(1).await, ["200", "NOTIFY"]);
+        // What follows no answer to it leaves by the subscription's own shard.
+        bench.tell(vec![ok(bench.token)]);
+        let publish = bench.request("PUBLISH", "", BODY, 0);
+        bench.tell(vec![publish]);
+        assert_eq!(bench.outputs(0).await, ["200", "NOTIFY"]);
+    });
+}
+
+#[test]
 fn time_passes_by_one_timer() {
     in_virtual_time(async {
         let mut bench = Bench::start(disk().1);

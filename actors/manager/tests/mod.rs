@@ -188,6 +188,41 @@ fn a_word_of_a_source_goes_out_and_its_outcome_comes_back() {
 }
 
 #[test]
+fn a_source_has_its_ack_or_its_bye_when_its_word_stands_in_the_file() {
+    in_virtual_time(async {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("new/state.xml");
+        let bench = Bench::with(|setup| setup.state = Some(path.clone())).await;
+        let stands =
+            |word: &str| std::fs::read_to_string(&path).is_ok_and(|file| file.contains(word));
+        let (mut client, mut source) = (bench.client().await, bench.source("desk").await);
+        source.send(&presence("<seq>7</seq>", "busy")).await;
+        client.expect_type("PRESENCE").await;
+        client.send(&ack(1, "e1")).await;
+        assert_eq!(source.expect().await, ack(7, "e1"));
+        assert!(stands("busy"));
+        let last = presence("", "away");
+        source
+            .send(&format!("{last}<xml><type>BYE</type></xml>"))
+            .await;
+        source.expect_type("BYE").await;
+        assert!(stands("away"));
+    });
+}
+
+#[test]
+fn a_manager_takes_no_file_that_another_one_keeps() {
+    in_virtual_time(async {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("state.xml");
+        let _first = Bench::with(|setup| setup.state = Some(path.clone())).await;
+        let hub = Manager::new(HubSettings::new("m", "r2"), clock());
+        let error = hub.with_journal(path).expect_err("it is in use");
+        assert!(error.to_string().contains("in use by another process"));
+    });
+}
+
+#[test]
 fn bad_documents_are_answered_and_the_session_goes_on() {
     in_virtual_time(async {
         let bench = Bench::start().await;
@@ -401,7 +436,7 @@ fn the_last_word_is_there_after_a_restart_with_a_state_file() {
         let with_state = |setup: &mut Setup| setup.state = Some(path.clone());
         let bench = Bench::with(with_state).await;
         bench.say("sip:a@x", "busy").await;
-        // Gathered for a second, then written; a kill after that loses nothing.
+        // Written at once; a kill after that loses nothing.
         let written = async {
             while !path.exists() {
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -410,6 +445,11 @@ fn the_last_word_is_there_after_a_restart_with_a_state_file() {
         tokio::time::timeout(Duration::from_secs(60), written)
             .await
             .expect("written in time");
+        let hub = bench.manager.hub.clone();
+        hub.do_send(crate::node::Crash);
+        while hub.connected() {
+            tokio::task::yield_now().await;
+        }
         let network = bench.world.restart("manager");
         let again = start(network, with_state).await;
         let presences = again.hub.send(TakePresences).await.expect("a hub");

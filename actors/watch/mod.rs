@@ -173,10 +173,10 @@ impl Handler<ToModule> for Watcher {
             match input {
                 ModuleInput::Request(incoming) => self.core.request(now, incoming, &mut out),
                 ModuleInput::Outcome(outcome) => self.core.outcome(now, outcome, &mut out),
-                // It keeps no flow: a refresh goes where the dialog says.
-                ModuleInput::ConnectionClosed(_)
-                | ModuleInput::Manager(_)
-                | ModuleInput::Observed { .. } => {}
+                ModuleInput::ConnectionClosed(connection) => {
+                    self.core.connection_closed(now, connection);
+                }
+                ModuleInput::Manager(_) | ModuleInput::Observed { .. } => {}
             }
         }
         self.run(out, ctx);

@@ -23,7 +23,8 @@ impl Watcher {
         out: &mut Vec<Effect>,
     ) {
         let (code, reason, response) = match result {
-            OutcomeResult::Response(response, _) => {
+            OutcomeResult::Response(response, flow) => {
+                self.heard(key, &flow);
                 let code = response.status().map_or(0, |status| status.code());
                 (code, response.reason().to_owned(), Some(response))
             }

@@ -53,6 +53,7 @@ impl Watcher {
             }
         }
         self.counters.notified += 1;
+        self.heard(key, &incoming.flow);
         self.subscriptions[key].notified = true;
         out.push(reply(StatusCode::OK));
         let active = state.value == SubscriptionStateValue::Active;

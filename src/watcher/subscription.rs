@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{Effect, Key, News, Watcher};
 use crate::dialog::{Dialog, Target};
-use crate::exchange::{Destination, LOCAL_CONTACT, Outgoing, Token};
+use crate::exchange::{ConnectionId, Destination, Flow, LOCAL_CONTACT, Outgoing, Token};
 use crate::sip::{Head, Method, Name, SubscriptionStateValue};
 use crate::time::Timestamp;
 
@@ -26,6 +26,8 @@ pub(super) struct Subscription {
     /// CSeq of the latest SUBSCRIBE outside of a dialog.
     pub cseq: u32,
     pub dialog: Option<Dialog>,
+    /// The connection over which the notifier was heard last, if it was one.
+    pub connection: Option<ConnectionId>,
     pub phase: Phase,
     /// Whether a NOTIFY has come in this subscription.
     pub notified: bool,
@@ -92,6 +94,7 @@ impl Subscription {
             local_tag: String::new(),
             cseq: 0,
             dialog: None,
+            connection: None,
             // Never seen: whoever makes one subscribes.
             phase: Phase::Waiting { at: zero },
             notified: false,
@@ -224,6 +227,32 @@ impl Watcher {
         self.subscriptions[key].failures = failures;
         let at = now + self.back_off(failures, after);
         self.restart_at(key, at, code, reason, out);
+    }
+
+    /// A connection is gone. Its notifier may have been restarted, and can perhaps not reach us by one of its own (RFC 5626
+    /// asks for no less); so what was watched over it is refreshed over another one, soon but not all at once.
+    pub fn connection_closed(&mut self, now: Timestamp, connection: ConnectionId) {
+        let affected: Vec<Key> = self
+            .subscriptions
+            .iter()
+            .filter(|(_, subscription)| subscription.connection == Some(connection))
+            .map(|(key, _)| key)
+            .collect();
+        for key in affected {
+            self.subscriptions[key].connection = None;
+            // In the other phases something is on its way, or due soon.
+            if let Phase::Active { refresh_at } = self.subscriptions[key].phase {
+                let soon = now + self.back_off(1, None);
+                let refresh_at = refresh_at.min(soon);
+                self.rest(key, Phase::Active { refresh_at });
+            }
+        }
+    }
+
+    /// Notes the way on which the notifier was heard.
+    pub(super) fn heard(&mut self, key: Key, flow: &Flow) {
+        self.subscriptions[key].connection =
+            flow.transport.is_reliable().then_some(flow.connection);
     }
 
     /// Forgets earlier failures if the subscription has lived for a while: its loss is a new story.

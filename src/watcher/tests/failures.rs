@@ -274,3 +274,43 @@ fn what_an_old_subscription_still_sends_gets_481() {
         ["answer 481"]
     );
 }
+
+#[test]
+fn a_subscription_is_refreshed_soon_when_the_connection_it_was_heard_over_is_gone() {
+    let mut world = World::new();
+    world.watch();
+    world.flow.transport = Transport::Tcp;
+    world.flow.connection = ConnectionId(7);
+    world.accept(3600);
+    world.notify("active;expires=3600", BUSY);
+    let planned = world.watcher.next_wake();
+    world.watcher.connection_closed(world.now, ConnectionId(6));
+    assert_eq!(world.watcher.next_wake(), planned, "it is not that one");
+    world.watcher.connection_closed(world.now, ConnectionId(7));
+    let (took, told) = world.next_timer();
+    assert!(took <= 1, "{took}");
+    assert_eq!(told, ["SUBSCRIBE sip:n@192.0.2.1 in dialog for 3600"]);
+    // Nobody there yet: it is tried again.
+    let refused = OutcomeResult::TransportError("connection refused".to_owned());
+    let token = world.request.take().expect("a request").token;
+    assert!(world.end(token, refused)[0].starts_with("trouble"));
+    let (took, told) = world.next_timer();
+    assert!(took <= 2, "{took}");
+    assert_eq!(told, ["SUBSCRIBE sip:n@192.0.2.1 in dialog for 3600"]);
+    // Over another connection it goes on as ever, and the old one means nothing any more.
+    world.flow.connection = ConnectionId(8);
+    world.accept(3600);
+    world.notify("active;expires=3600", BUSY);
+    let planned = world.watcher.next_wake();
+    world.watcher.connection_closed(world.now, ConnectionId(7));
+    assert_eq!(world.watcher.next_wake(), planned);
+}
+
+#[test]
+fn no_connection_matters_to_what_is_watched_by_datagrams() {
+    let mut world = World::subscribed();
+    let planned = world.watcher.next_wake();
+    let same_number = world.flow.connection;
+    world.watcher.connection_closed(world.now, same_number);
+    assert_eq!(world.watcher.next_wake(), planned);
+}

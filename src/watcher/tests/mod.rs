@@ -34,6 +34,8 @@ pub(super) struct World {
     pub request: Option<Outgoing>,
     pub first: Option<Message>,
     pub cseq: u32,
+    /// Over which the notifier speaks.
+    pub flow: Flow,
 }
 
 impl World {
@@ -49,6 +51,7 @@ impl World {
             request: None,
             first: None,
             cseq: 0,
+            flow: flow(),
         }
     }
 
@@ -101,7 +104,7 @@ impl World {
             text(Name::CSeq)
         );
         let response = Message::parse(Bytes::from(response)).expect("a response");
-        self.end(request.token, OutcomeResult::Response(response, flow()))
+        self.end(request.token, OutcomeResult::Response(response, self.flow))
     }
 
     pub fn time_out(&mut self) -> Vec<String> {
@@ -159,7 +162,7 @@ impl World {
             self.now,
             Incoming {
                 transaction,
-                flow: flow(),
+                flow: self.flow,
                 message,
             },
             &mut out,

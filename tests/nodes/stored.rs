@@ -158,6 +158,30 @@ fn a_change_that_was_stored_but_not_yet_told_is_told_after_a_kill() {
 }
 
 #[test]
+fn a_watcher_behind_tcp_comes_back_over_a_connection_of_its_own_and_the_port_is_free_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let start = |tcp: SocketAddr| {
+        let listen = ["udp:127.0.0.1:0".to_owned(), format!("tcp:{tcp}")];
+        let process = Process::rollcall_in(
+            folder.path(),
+            &["server", "--listen", &listen[0], "--listen", &listen[1]],
+        );
+        (process.listening("udp"), process.listening("tcp"), process)
+    };
+    let (udp, tcp, mut process) = start(([127, 0, 0, 1], 0).into());
+    let server = format!("sip:{tcp};transport=tcp");
+    let watch = Process::rollcall(&["watch", BOB, "--server", &server, "--json"]);
+    let tell = |server: SocketAddr, note: &str| {
+        tag(&Client::new(server).publish(BOB, None, &pidf(BOB, "open", note)));
+        watch.wait_for(note, |line| line.contains(note));
+    };
+    tell(udp, "before");
+    process.kill();
+    let (udp, _, _process) = start(tcp);
+    tell(udp, "after");
+}
+
+#[test]
 fn bindings_are_there_after_a_kill() {
     let mut server = Server::start();
     let mut phone = Client::new(server.address);

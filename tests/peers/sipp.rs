@@ -75,6 +75,6 @@ fn sipp_is_refused_what_must_be_refused() {
 #[test]
 fn sipp_watches_what_it_publishes() {
     let (_server, udp, tcp) = server();
-    passes(sipp("watch.xml", udp, "u1", 50));
-    passes(sipp("watch.xml", tcp, "t1", 50));
+    passes(sipp("watch.xml", udp, "u1", 100));
+    passes(sipp("watch.xml", tcp, "t1", 100));
 }

@@ -346,3 +346,20 @@ fn a_reader_that_has_gone_away_is_no_error() {
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
     assert_eq!(err(&output), "");
 }
+
+#[test]
+fn a_ladder_of_nobody_says_who_there_is() {
+    let output = rollcall(&[
+        "simulate",
+        "--presentities=1",
+        "--subscriptions=1",
+        "--duration=1m",
+        "--ladder=sip:nobody@example.com",
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    assert!(
+        out(&output).contains("people are sip:person-1@example.com"),
+        "{}",
+        out(&output)
+    );
+}

@@ -34,7 +34,7 @@ pub(super) struct ServerFlags {
     #[arg(long, value_name = "STORE")]
     store: Option<String>,
 
-    /// How to authenticate; must be said to listen beyond loopback
+    /// Authenticate nobody; there is no other way yet, so it must be said to listen beyond loopback
     #[arg(long, value_name = "off")]
     auth: Option<String>,
 

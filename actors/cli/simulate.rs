@@ -64,7 +64,7 @@ pub(super) struct Simulate {
     #[arg(long, value_name = "N")]
     crashes: Option<String>,
 
-    /// Show the messages about this presentity as a ladder
+    /// Show the messages about this presentity as a ladder, e.g. sip:person-1@example.com
     #[arg(long, value_name = "URI")]
     ladder: Option<String>,
 

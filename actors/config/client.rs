@@ -83,7 +83,7 @@ impl Settings for Client {
         Self {
             manager: s.key(
                 "manager",
-                "The Manager to get messages from; its default is the Manager's own.",
+                "The Manager to connect to. The default is where a Manager listens by default.",
                 HOST_PORT,
                 HostPort {
                     host: "127.0.0.1".to_owned(),

@@ -142,8 +142,8 @@ impl Settings for Server {
             ),
             auth: s.key(
                 "auth",
-                "How requests are authenticated. This version can't do it yet, so it must be said explicitly to listen \
-                 beyond loopback.",
+                "How requests are authenticated. This version can't do that yet, so \"off\" must be written here, or said by \
+                 --auth off, to listen beyond loopback: then whoever reaches the port may publish and watch.",
                 OneOf(&[("off", Auth::Off)]),
                 Auth::Off,
             ),

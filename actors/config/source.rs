@@ -95,7 +95,7 @@ impl CalendarSource {
         );
         let path = s.required(
             "path",
-            "An .ics file, or a folder of them, one presentity each.",
+            "An .ics file, or a folder of them, one presentity each; demo: is a calendar with a meeting every other minute.",
             CALENDAR,
             "\"calendars\"",
         );

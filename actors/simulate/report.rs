@@ -116,8 +116,17 @@ pub fn of(
         latency.max(),
         latency.len(),
     );
-    if let Some(ladder) = observer.ladder() {
-        let _ = writeln!(text, "\n{ladder}");
+    match observer.ladder() {
+        Some(ladder) if ladder.trim().is_empty() => {
+            let _ = writeln!(
+                text,
+                "\nNo ladder: no message was about that presentity; people are sip:person-1@example.com and so on."
+            );
+        }
+        Some(ladder) => {
+            let _ = writeln!(text, "\n{ladder}");
+        }
+        None => {}
     }
     let _ = writeln!(text, "\nInvariants");
     for invariant in Invariant::ALL {

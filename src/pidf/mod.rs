@@ -26,7 +26,7 @@ pub use error::{Fault, PidfError};
 pub use moment::{parse_moment, write_moment};
 pub use xml::Limits;
 
-/// Content type of the documents here (RFC 3863, 6.1).
+/// Content type of the documents here (RFC 3863, 5.1).
 pub const CONTENT_TYPE: &str = "application/pidf+xml";
 /// Namespace of `presence`, `tuple`, `status`, … (RFC 3863, 4.1).
 pub const PIDF_NS: &str = "urn:ietf:params:xml:ns:pidf";

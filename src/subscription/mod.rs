@@ -68,7 +68,7 @@ impl Asked {
 }
 
 /// Whether the watcher reads one of the package's types. Without Accept it does: they are the package's default
-/// (RFC 6665, 4.2.1.3; RFC 3856, 6.7).
+/// (RFC 6665, 3.1.3; RFC 3856, 6.5).
 fn accepts(request: &Message, package: &Package) -> bool {
     if !request.has(Name::Accept) {
         return true;

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Each subscription is in flight, has a timer, or ends, and says so. Of several notifiers that answer a forked SUBSCRIBE
-//! the first is kept, the others get 481 (a presence watcher wants one composed state; RFC 3856, 6.8).
+//! the first is kept, the others get 481 (a presence watcher wants one composed state; RFC 3856, 6.9).
 
 mod answer;
 mod notify;

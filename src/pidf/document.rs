@@ -173,7 +173,7 @@ impl Usual {
 /// An `id` attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Id {
-    /// Its value; never empty.
+    /// Its value without blanks around it; empty if there is nothing else, and then it names nothing.
     pub value: String,
     /// Where the value stands, between the quotes.
     pub span: Range<u32>,
@@ -184,7 +184,7 @@ pub struct Id {
 pub struct Tuple {
     /// The element.
     pub item: Item,
-    /// Its id, if it has one.
+    /// Its `id` attribute, if it has one.
     pub id: Option<Id>,
     /// Its basic status.
     pub basic: Option<Basic>,

@@ -69,7 +69,9 @@ impl<'a> View<'a> {
                 };
                 match child {
                     Child::Tuple(tuple) => {
-                        let id = ids.give(tuple.id.as_ref().map(|id| &*id.value), "t", source.key);
+                        let wanted = tuple.id.as_ref().map(|id| &*id.value);
+                        let wanted = wanted.filter(|id| !id.is_empty());
+                        let id = ids.give(wanted, "t", source.key);
                         tuples.push(Service {
                             document,
                             tuple,

@@ -126,11 +126,11 @@ impl Reading {
                 ..Tuple::default()
             }),
             (Known::DataModel, "person") => Top::Person(Group {
-                id: id.map(|id| id.value),
+                id: named(id),
                 ..Group::default()
             }),
             (Known::DataModel, "device") => Top::Device(Group {
-                id: id.map(|id| id.value),
+                id: named(id),
                 ..Group::default()
             }),
             (Known::Pidf, "note") => {
@@ -313,7 +313,12 @@ fn id(scanner: &Scanner<'_>) -> Option<Id> {
         attributes.find(|attribute| attribute.prefix.is_empty() && attribute.local == "id")?;
     let value = trim(&found.value());
     let span = position(found.at)..position(found.at + found.raw.len());
-    (!value.is_empty()).then_some(Id { value, span })
+    Some(Id { value, span })
+}
+
+/// An id that names something.
+fn named(id: Option<Id>) -> Option<String> {
+    id.map(|id| id.value).filter(|value| !value.is_empty())
 }
 
 /// The window of an RPID element; other namespaces mean other things by these attributes (RFC 4481 the past, say).

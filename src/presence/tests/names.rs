@@ -97,6 +97,21 @@ fn a_prefix_in_the_value_of_a_schema_type_stays_declared() {
 }
 
 #[test]
+fn an_id_of_nothing_gives_way_to_one() {
+    for blank in ["", " ", "&#32;\t"] {
+        let odd = presence(&format!(
+            "<tuple id='{blank}'><status/></tuple><tuple id='t'><status/></tuple>"
+        ));
+        let read = Document::parse(&compose_all(&[&odd], NOW).body, &Limits::default()).unwrap();
+        let ids: Vec<_> = read
+            .tuples()
+            .map(|tuple| tuple.id.clone().unwrap().value)
+            .collect();
+        assert_eq!(ids, ["t-bddc2d09", "t"], "{blank:?}");
+    }
+}
+
+#[test]
 fn a_given_id_keeps_its_quotes_whole() {
     let odd = presence("<tuple id='a&apos;&lt;\"'/><tuple id=\"a'&#60;&quot;\"/>");
     let read = Document::parse(&compose_all(&[&odd], NOW).body, &Limits::default()).unwrap();

@@ -5,7 +5,10 @@
 //! is `Overloaded` before anything is done.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+#[cfg(test)]
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +17,7 @@ use std::thread::JoinHandle;
 use actix::prelude::*;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use rollcall_core::exchange::Shard;
-use rollcall_core::registry::{Commit, CommitOutcome, Record, Version};
+use rollcall_core::registry::{Commit, CommitOutcome, OpId, Record, Version};
 
 use super::group::Group;
 use super::replay::Replay;
@@ -49,6 +52,9 @@ pub struct FileStore {
 struct Shared {
     outcomes: Mutex<BTreeMap<Shard, Recipient<Committed>>>,
     counters: Mutex<Counters>,
+    /// The next group panics.
+    #[cfg(test)]
+    fault: AtomicBool,
 }
 
 enum Request {
@@ -81,6 +87,12 @@ impl FileStore {
             requests: Mutex::new(Some(requests)),
             thread: Mutex::new(Some(thread)),
         })
+    }
+
+    /// Makes the engine panic at the next group.
+    #[cfg(test)]
+    pub(super) fn fail(&self) {
+        self.shared.fault.store(true, Ordering::Relaxed);
     }
 
     /// Sends the thread a question and waits for the answer.
@@ -159,6 +171,8 @@ struct Engine {
     meta: Keyspace,
     epoch: u64,
     replay: Replay,
+    /// It has panicked.
+    broken: bool,
 }
 
 impl Engine {
@@ -201,6 +215,7 @@ impl Engine {
             meta,
             epoch: 0,
             replay: Replay::default(),
+            broken: false,
         };
         engine.epoch = engine.next_epoch()?;
         Ok(engine)
@@ -241,7 +256,7 @@ impl Engine {
                 }
                 next = requests.try_recv().ok();
             }
-            self.commit_group(std::mem::take(&mut waiting), shared);
+            self.guarded(std::mem::take(&mut waiting), shared);
             // Whoever has gone away does not want the answer.
             match question {
                 Some(Request::Load(answer)) => drop(answer.send(self.load())),
@@ -257,10 +272,38 @@ impl Engine {
         }
     }
 
+    /// Writes a group. If the engine panics at it, nobody knows what is stored: that is told to those who wait, and
+    /// the engine is not trusted with any more.
+    fn guarded(&mut self, commits: Vec<Commit>, shared: &Shared) {
+        let ops: Vec<OpId> = commits.iter().map(|commit| commit.op).collect();
+        let outcome = if self.broken {
+            CommitOutcome::Unavailable
+        } else {
+            let writing = AssertUnwindSafe(|| self.commit_group(commits, shared));
+            if catch_unwind(writing).is_ok() {
+                return;
+            }
+            tracing::error!("the store's engine panicked; it takes nothing more until a restart");
+            self.broken = true;
+            CommitOutcome::Indeterminate
+        };
+        locked(&shared.counters).failed += ops.len() as u64;
+        let mut answers: BTreeMap<Shard, Vec<_>> = BTreeMap::new();
+        for op in ops {
+            let answers = answers.entry(op.shard).or_default();
+            answers.push((op, outcome.clone()));
+        }
+        tell(answers, shared);
+    }
+
     /// Writes a group and tells each shard.
     fn commit_group(&mut self, commits: Vec<Commit>, shared: &Shared) {
         if commits.is_empty() {
             return;
+        }
+        #[cfg(test)]
+        if shared.fault.swap(false, Ordering::Relaxed) {
+            panic!("as a test wants it");
         }
         let mut counters = locked(&shared.counters).clone();
         let size = commits.len() as u64;
@@ -277,11 +320,15 @@ impl Engine {
             counters.overloaded = shared.overloaded;
             *shared = counters;
         }
-        let outcomes = locked(&shared.outcomes);
-        for (shard, answers) in answers {
-            if let Some(recipient) = outcomes.get(&shard) {
-                recipient.do_send(Committed(answers));
-            }
+        tell(answers, shared);
+    }
+}
+
+fn tell(answers: BTreeMap<Shard, Vec<(OpId, CommitOutcome)>>, shared: &Shared) {
+    let outcomes = locked(&shared.outcomes);
+    for (shard, answers) in answers {
+        if let Some(recipient) = outcomes.get(&shard) {
+            recipient.do_send(Committed(answers));
         }
     }
 }

@@ -44,6 +44,27 @@ fn a_torn_end_of_the_journal_costs_only_what_was_not_answered() {
 }
 
 #[test]
+fn a_panic_of_the_engine_leaves_nobody_without_an_answer() {
+    System::new().block_on(async {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Arc::new(FileStore::open(folder.path()).expect("a store"));
+        let mut bench = Bench::new(store.clone());
+        bench.commit(vec![commit(1, vec![put("a", None, 1)])]).await;
+        store.fail();
+        let outcomes = bench.commit(vec![commit(2, vec![put("b", None, 1)])]).await;
+        assert_eq!(outcomes, [(2, CommitOutcome::Indeterminate)]);
+        let outcomes = bench.commit(vec![commit(3, vec![put("c", None, 1)])]).await;
+        assert_eq!(outcomes, [(3, CommitOutcome::Unavailable)]);
+        assert_eq!(store.counters().failed, 2);
+        store.close();
+        drop(bench);
+        drop(store);
+        let again = FileStore::open(folder.path()).expect("a store");
+        assert_eq!(again.load().expect("records"), [(1, record("a", 1))]);
+    });
+}
+
+#[test]
 fn a_folder_has_one_owner() {
     let folder = tempfile::tempdir().expect("a folder");
     let _owner = FileStore::open(folder.path()).expect("a store");

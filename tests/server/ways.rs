@@ -192,3 +192,37 @@ fn a_phone_that_moves_is_told_where_its_refresh_came_from() {
     home.fence();
     assert_eq!(home.rest(), [""; 0]);
 }
+
+#[test]
+fn a_state_that_fits_into_no_datagram_is_told_when_it_fits_again() {
+    let server = Server::start();
+    let (mut desk, mut mobile, mut phone) = (server.by_udp(), server.by_udp(), server.by_udp());
+    Dialog::open(&mut phone, BOB, 600, "");
+    phone.notify();
+    let long = |id: &str| {
+        pidf(
+            BOB,
+            id,
+            "open",
+            &format!("<note>{}</note>", "x".repeat(40_000)),
+        )
+    };
+    published(&mut desk, BOB, "", &long("desk"));
+    assert!(body(&phone.notify()).len() > 40_000);
+    let etag = published(&mut mobile, BOB, "", &long("mobile"));
+    phone.fence();
+    assert_eq!(phone.rest(), [""; 0]);
+    // Others are served as ever.
+    let carol = "sip:carol@example.com";
+    Dialog::open(&mut mobile, carol, 600, "");
+    assert_eq!(body(&mobile.notify()), "");
+    published(
+        &mut mobile,
+        BOB,
+        &format!("SIP-If-Match: {etag}\n"),
+        &pidf(BOB, "mobile", "closed", ""),
+    );
+    let told = body(&phone.notify());
+    assert!(told.contains("closed") && told.len() > 40_000);
+    server.assert_well();
+}

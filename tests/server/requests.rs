@@ -190,3 +190,37 @@ fn without(text: &str, start: &str) -> String {
     let lines = text.split_inclusive("\r\n");
     lines.filter(|line| !line.starts_with(start)).collect()
 }
+
+#[test]
+fn bad_input_leaves_what_is_stored_as_it_was() {
+    let mut server = Server::on_disk(2, "");
+    let (mut desk, mut phone) = (server.by_udp(), server.by_udp());
+    let dialog = Dialog::open(&mut phone, BOB, 600, "");
+    phone.notify();
+    let good = pidf(BOB, "t", "open", "<note>good</note>");
+    let etag = published(&mut desk, BOB, "", &good);
+    phone.notify();
+    let condition = format!("Event: presence\nSIP-If-Match: {etag}\n");
+    let typed = format!("{condition}Content-Type: application/pidf+xml\n");
+    for (head, document, status) in [
+        (&typed, "<presence", 400),
+        (&typed, "<!DOCTYPE x [<!ENTITY a 'b'>]><x>&a;</x>", 400),
+        (
+            &format!("{condition}Content-Type: text/html\n"),
+            "<html/>",
+            415,
+        ),
+        (&format!("{typed}Expires: never\n"), &*good, 400),
+        (&format!("{typed}Require: magic\n"), &*good, 420),
+    ] {
+        let answer = desk.ask("PUBLISH", BOB, head, document);
+        assert_eq!(code(&answer), status, "{head}{document}");
+    }
+    assert_eq!(code(&dialog.ask(&mut phone, 2, 600, "dialog")), 489);
+    server.cut_power();
+    assert_eq!(body(&phone.notify()), good);
+    published(&mut desk, BOB, &format!("SIP-If-Match: {etag}\n"), "");
+    assert_eq!(code(&dialog.ask(&mut phone, 3, 600, "presence")), 200);
+    assert_eq!(body(&phone.notify()), good);
+    server.assert_well();
+}

@@ -1,6 +1,6 @@
 //! UDP: one task reads each socket in batches; the actor sends at once, and queues only while the kernel is full.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
@@ -37,6 +37,8 @@ pub(super) struct Port {
     reader: JoinHandle<()>,
     /// Datagrams that wait for room; while there are any, a task sends them.
     backlog: Rc<RefCell<VecDeque<(Bytes, SocketAddr)>>>,
+    /// Datagrams that waited in vain.
+    lost: Rc<Cell<u64>>,
 }
 
 impl Port {
@@ -54,6 +56,7 @@ impl Port {
             bound,
             reader,
             backlog: Rc::default(),
+            lost: Rc::default(),
         }
     }
 
@@ -63,7 +66,11 @@ impl Port {
         if backlog.is_empty() {
             match self.socket.try_send_to(&bytes, to) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    actix_rt::spawn(drain(Rc::clone(&self.socket), Rc::clone(&self.backlog)));
+                    actix_rt::spawn(drain(
+                        Rc::clone(&self.socket),
+                        Rc::clone(&self.backlog),
+                        Rc::clone(&self.lost),
+                    ));
                 }
                 result => return result.map(|()| true),
             }
@@ -73,6 +80,11 @@ impl Port {
         }
         backlog.push_back((bytes, to));
         Ok(true)
+    }
+
+    /// How many datagrams waited for the kernel and then could not be sent.
+    pub fn lost(&self) -> u64 {
+        self.lost.get()
     }
 
     /// Reads no more. What waits to be sent is still sent.
@@ -119,7 +131,11 @@ async fn read(socket: Rc<Datagram>, port: usize, endpoint: Addr<Endpoint>) {
     }
 }
 
-async fn drain(socket: Rc<Datagram>, backlog: Rc<RefCell<VecDeque<(Bytes, SocketAddr)>>>) {
+async fn drain(
+    socket: Rc<Datagram>,
+    backlog: Rc<RefCell<VecDeque<(Bytes, SocketAddr)>>>,
+    lost: Rc<Cell<u64>>,
+) {
     while socket.writable().await.is_ok() {
         loop {
             let Some((bytes, to)) = backlog.borrow().front().cloned() else {
@@ -128,7 +144,10 @@ async fn drain(socket: Rc<Datagram>, backlog: Rc<RefCell<VecDeque<(Bytes, Socket
             match socket.try_send_to(&bytes, to) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 // A datagram that can't be sent is a lost one: its transaction will notice.
-                _ => drop(backlog.borrow_mut().pop_front()),
+                sent => {
+                    lost.set(lost.get() + u64::from(sent.is_err()));
+                    drop(backlog.borrow_mut().pop_front());
+                }
             }
         }
     }

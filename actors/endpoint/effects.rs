@@ -137,15 +137,17 @@ impl Endpoint {
     pub(super) fn flush(&mut self) {
         let mut batches = std::mem::take(&mut self.to_modules);
         for (origin, inputs) in batches.drain(..) {
-            if let Some(recipient) = self.recipient(origin) {
-                recipient.do_send(ToModule(inputs));
+            match self.recipient(origin) {
+                Some(recipient) => recipient.do_send(ToModule(inputs)),
+                None => self.counters.undelivered += inputs.len() as u64,
             }
         }
         self.to_modules = batches;
         self.tell_closed();
         while let Some((shard, items)) = self.to_shards.pop_first() {
-            if let Some(peer) = self.peers.get(usize::from(shard)) {
-                peer.do_send(HandOver(items));
+            match self.peers.get(usize::from(shard)) {
+                Some(peer) => peer.do_send(HandOver(items)),
+                None => self.counters.no_shard += items.len() as u64,
             }
         }
     }

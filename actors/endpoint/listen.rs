@@ -93,6 +93,11 @@ impl Handler<Listen> for Endpoint {
     }
 }
 
+/// A connection could not be accepted; to be counted.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct AcceptFailed;
+
 async fn accept(listener: Listener, bound: SocketAddr, endpoint: Addr<Endpoint>) {
     loop {
         match listener.accept().await {
@@ -119,9 +124,18 @@ async fn accept(listener: Listener, bound: SocketAddr, endpoint: Addr<Endpoint>)
                 ) => {}
             Err(error) => {
                 tracing::warn!(%error, %bound, "a connection could not be accepted");
+                endpoint.do_send(AcceptFailed);
                 tokio::time::sleep(PAUSE).await;
             }
         }
+    }
+}
+
+impl Handler<AcceptFailed> for Endpoint {
+    type Result = ();
+
+    fn handle(&mut self, _: AcceptFailed, _: &mut Context<Self>) {
+        self.counters.accept_errors += 1;
     }
 }
 

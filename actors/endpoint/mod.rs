@@ -118,6 +118,8 @@ pub struct Counters {
     pub datagrams_sent: u64,
     /// Datagrams dropped because the socket's queue was full.
     pub datagrams_dropped: u64,
+    /// Datagrams that waited for the kernel and then could not be sent.
+    pub datagrams_lost: u64,
     /// Failed sends and receives.
     pub socket_errors: u64,
     /// CRLF keep-alives, over UDP and TCP (RFC 5626, 4.4.1).
@@ -142,6 +144,12 @@ pub struct Counters {
     pub handed_over: u64,
     /// Requests for modules without a living mailbox, answered 503.
     pub no_module: u64,
+    /// Outcomes and observed requests for modules without a mailbox: dropped.
+    pub undelivered: u64,
+    /// Messages for shards that there are not: dropped.
+    pub no_shard: u64,
+    /// Connections that could not be accepted.
+    pub accept_errors: u64,
     /// Manager messages of types that no module has claimed.
     pub unclaimed_manager: u64,
     /// Panics of the core that the guard caught.
@@ -375,6 +383,10 @@ impl Handler<TakeSnapshot> for Endpoint {
             .map(|(t, addr)| format!("{t}:{addr}"))
             .collect();
         let (server, client) = self.core.get().transactions();
+        let counters = Counters {
+            datagrams_lost: self.ports.iter().map(Port::lost).sum(),
+            ..self.counters.clone()
+        };
         MessageResult(serde_json::json!({
             "actor": "endpoint",
             "shard": self.shard,
@@ -382,7 +394,7 @@ impl Handler<TakeSnapshot> for Endpoint {
             "connections": self.connections.len(),
             "in_flight": self.core.get().in_flight(),
             "transactions": { "server": server, "client": client },
-            "counters": { "core": self.core.get().counters(), "transport": self.counters },
+            "counters": { "core": self.core.get().counters(), "transport": counters },
         }))
     }
 }

@@ -13,6 +13,7 @@ use rollcall_core::manager::{Hello, Message as Document};
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
+use super::Counters;
 use super::listener::SessionIds;
 use super::session::{ManagerSession, Parts, SessionEvent};
 use crate::clock::Clock;
@@ -87,7 +88,7 @@ enum State {
 }
 
 #[derive(Clone, Debug, Default, serde::Serialize)]
-struct Counters {
+struct Attempts {
     attempts: u64,
     failures: u64,
     sessions: u64,
@@ -105,7 +106,9 @@ pub struct Link {
     backoff: Backoff,
     resume: Resume,
     state: State,
-    counters: Counters,
+    counters: Attempts,
+    /// Of all its sessions.
+    sessions: Counters,
 }
 
 impl Link {
@@ -129,7 +132,8 @@ impl Link {
             backoff,
             resume: Resume::default(),
             state: State::Trying,
-            counters: Counters::default(),
+            counters: Attempts::default(),
+            sessions: Counters::default(),
         }
     }
 
@@ -185,6 +189,7 @@ impl Link {
             endpoint: self.endpoint.clone(),
             owner: Some(ctx.address().recipient()),
             place: None,
+            counters: self.sessions.clone(),
             clock: self.clock,
         });
         self.state = State::Up {
@@ -289,6 +294,7 @@ impl Handler<TakeSnapshot> for Link {
             "session": session,
             "welcomed": welcomed,
             "counters": self.counters,
+            "sessions": self.sessions.snapshot(),
         }))
     }
 }

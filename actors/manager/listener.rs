@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
+use super::Counters;
 use super::session::{ManagerSession, Parts};
 use crate::clock::Clock;
 use crate::messages::{ManagerIncoming, SessionId};
@@ -47,6 +48,8 @@ pub struct Acceptance {
     pub connections: usize,
     /// Their numbers.
     pub ids: SessionIds,
+    /// Where they count.
+    pub counters: Counters,
     /// The node's clock.
     pub clock: Clock,
 }
@@ -58,6 +61,7 @@ pub struct ManagerListener {
     task: JoinHandle<()>,
     places: Arc<Semaphore>,
     connections: usize,
+    counters: Counters,
 }
 
 impl ManagerListener {
@@ -71,12 +75,14 @@ impl ManagerListener {
         let addr = listener.local_addr()?;
         let connections = acceptance.connections.clamp(1, Semaphore::MAX_PERMITS);
         let places = Arc::new(Semaphore::new(connections));
+        let counters = acceptance.counters.clone();
         let task = actix_rt::spawn(accept(listener, acceptance, places.clone()));
         Ok(Self {
             addr,
             task,
             places,
             connections,
+            counters,
         })
     }
 
@@ -88,6 +94,15 @@ impl ManagerListener {
     /// How many sessions stand.
     pub fn sessions(&self) -> usize {
         self.connections - self.places.available_permits()
+    }
+
+    /// A picture of it: its sessions, and what they have counted since it listens.
+    pub fn snapshot(&self) -> serde_json::Value {
+        serde_json::json!({
+            "actor": "manager-listener",
+            "sessions": self.sessions(),
+            "counters": self.counters.snapshot(),
+        })
     }
 
     /// Stops listening and waits until all sessions have ended, which somebody else sees to. False if that took longer
@@ -110,16 +125,19 @@ async fn accept(listener: Listener, acceptance: Acceptance, places: Arc<Semaphor
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
+                acceptance.counters.add(|of| &of.accept_errors, 1);
                 warn!(%error, "a connection could not be accepted");
                 sleep(PAUSE).await;
                 continue;
             }
         };
         let Ok(place) = places.clone().try_acquire_owned() else {
+            acceptance.counters.add(|of| &of.turned_away, 1);
             warn!(%peer, limit = acceptance.connections, "turned away: too many connections");
             actix_rt::spawn(turn_away(stream));
             continue;
         };
+        acceptance.counters.add(|of| &of.accepted, 1);
         let (id, clock) = (acceptance.ids.next(), acceptance.clock);
         debug!(session = id.0, remote = %peer, "connection accepted");
         let host = peer.ip().to_string();
@@ -133,6 +151,7 @@ async fn accept(listener: Listener, acceptance: Acceptance, places: Arc<Semaphor
             endpoint: acceptance.endpoint.clone(),
             owner: None,
             place: Some(place),
+            counters: acceptance.counters.clone(),
             clock,
         });
     }

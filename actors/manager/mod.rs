@@ -7,6 +7,7 @@
 //!
 //! The protocol is described in docs/manager-protocol.md; its rules are in [`rollcall_core::manager`].
 
+pub mod counters;
 pub mod hub;
 pub mod journal;
 pub mod link;
@@ -31,6 +32,7 @@ use crate::clock::Clock;
 use crate::messages::{Attach, ManagerIncoming};
 use crate::transport::Network;
 
+pub use counters::Counters;
 pub use hub::{MANAGER_TYPES, Manager};
 pub use link::{Link, LinkParts, LinkSettings};
 pub use listener::{Acceptance, ManagerListener, SessionIds};
@@ -118,6 +120,7 @@ where
         settings,
         connections,
         ids: SessionIds::default(),
+        counters: Counters::default(),
         clock,
     };
     let listener = ManagerListener::open(&network, listen, acceptance)

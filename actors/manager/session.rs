@@ -19,6 +19,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tracing::field::Empty;
 use tracing::{Span, debug, info, info_span, trace};
 
+use super::Counters;
 use crate::alarm::Alarm;
 use crate::clock::Clock;
 use crate::messages::{ManagerIncoming, SessionId, TakeSnapshot, ToSession};
@@ -55,18 +56,10 @@ pub struct Parts {
     pub owner: Option<Recipient<SessionEvent>>,
     /// Its place among the connections allowed, given back at the end.
     pub place: Option<OwnedSemaphorePermit>,
+    /// Where it counts.
+    pub counters: Counters,
     /// The node's clock.
     pub clock: Clock,
-}
-
-#[derive(Clone, Debug, Default, serde::Serialize)]
-struct Counters {
-    bytes_read: u64,
-    bytes_written: u64,
-    received: u64,
-    sent: u64,
-    errors_sent: u64,
-    complaints: u64,
 }
 
 /// The actor of one connection.
@@ -121,7 +114,7 @@ impl ManagerSession {
             output: Vec::new(),
             end: None,
             alarm: Alarm::default(),
-            counters: Counters::default(),
+            counters: parts.counters,
             span,
         };
         Actor::start(actor)
@@ -151,9 +144,9 @@ impl ManagerSession {
             match effect {
                 Effect::Write(message) => {
                     trace!(parent: &self.span, kind = message.kind(), "to the peer");
-                    self.counters.sent += 1;
+                    self.counters.add(|of| &of.sent, 1);
                     if let Document::Error(reason) = &message {
-                        self.counters.errors_sent += 1;
+                        self.counters.add(|of| &of.errors_sent, 1);
                         debug!(parent: &self.span, reason, "the peer is told of an error");
                     }
                     write(&message, &mut self.output);
@@ -172,7 +165,7 @@ impl ManagerSession {
                     });
                 }
                 Effect::Complaint(reason) => {
-                    self.counters.complaints += 1;
+                    self.counters.add(|of| &of.complaints, 1);
                     debug!(parent: &self.span, reason, "the peer complains");
                 }
                 Effect::End(end) => {
@@ -206,7 +199,7 @@ impl ManagerSession {
             let now = self.clock.now();
             match self.finder.next(&mut self.input) {
                 Some(frame) => {
-                    self.counters.received += 1;
+                    self.counters.add(|of| &of.received, 1);
                     self.core.receive(now, frame, &mut out);
                 }
                 None if self.end_of_stream => {
@@ -237,7 +230,7 @@ impl ManagerSession {
                     match result {
                         Ok(0) => session.end_of_stream = true,
                         Ok(read) => {
-                            session.counters.bytes_read += read as u64;
+                            session.counters.add(|of| &of.bytes_read, read);
                             session.reader = Some(reader);
                         }
                         Err(error) => {
@@ -275,7 +268,7 @@ impl ManagerSession {
             writing
                 .into_actor(self)
                 .map(move |(writer, written, result), session, ctx| {
-                    session.counters.bytes_written += written as u64;
+                    session.counters.add(|of| &of.bytes_written, written);
                     match result {
                         Ok(()) if ended => ctx.stop(),
                         Ok(()) => {
@@ -303,7 +296,7 @@ impl Actor for ManagerSession {
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
-        debug!(parent: &self.span, counters = ?self.counters, "session is over");
+        debug!(parent: &self.span, "session is over");
         if let Some(owner) = &self.owner {
             let end = self.end.take().unwrap_or(End::Ours);
             owner.do_send(SessionEvent::Ended(self.id, end, self.core.resume()));
@@ -334,7 +327,6 @@ impl Handler<TakeSnapshot> for ManagerSession {
             "open": self.core.is_open(),
             "may_read": self.core.may_read(),
             "unwritten": self.output.len(),
-            "counters": self.counters,
         }))
     }
 }

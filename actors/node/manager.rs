@@ -96,6 +96,7 @@ impl ManagerNode {
     pub async fn snapshot(&self) -> Vec<Value> {
         let mut pictures = self.stack.snapshot().await;
         pictures.extend(self.running.hub.send(TakeSnapshot).await);
+        pictures.push(self.running.listener.snapshot());
         for source in &self.sources {
             pictures.extend(source.snapshot.send(TakeSnapshot).await);
         }

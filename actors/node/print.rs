@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-/// One line for each actor: its name, then every counter that is not zero. Nested counters are named by their path.
+/// One line for each actor: its name, then every counter that is not zero. Nested counters are named by their path. Where
+/// several roles are in one process, each name begins with its role.
 pub fn counters(pictures: &[Value]) {
     for picture in pictures {
         eprintln!("{}", line(picture));
@@ -10,11 +11,12 @@ pub fn counters(pictures: &[Value]) {
 }
 
 fn line(picture: &Value) -> String {
-    let mut text = picture
-        .get("actor")
-        .and_then(Value::as_str)
-        .unwrap_or("actor")
-        .to_owned();
+    let word = |name| picture.get(name).and_then(Value::as_str);
+    let actor = word("actor").unwrap_or("actor");
+    let mut text = match word("role") {
+        Some(role) if role != actor => format!("{role} {actor}"),
+        Some(_) | None => actor.to_owned(),
+    };
     if let Some(shard) = picture.get("shard").and_then(Value::as_u64) {
         text.push_str(&format!(" {shard}"));
     }
@@ -64,5 +66,12 @@ mod tests {
             "counters": { "core": { "requests": 7, "merged": 0 }, "panics": 0 },
         });
         assert_eq!(line(&picture), "endpoint 1: connections=3 core.requests=7");
+    }
+
+    #[test]
+    fn of_several_roles_in_one_process_each_line_says_which() {
+        let line = |actor| line(&serde_json::json!({ "actor": actor, "role": "manager", "a": 1 }));
+        assert_eq!(line("endpoint"), "manager endpoint: a=1");
+        assert_eq!(line("manager"), "manager: a=1");
     }
 }

@@ -126,11 +126,21 @@ fn near(listening: &[Listening]) -> Option<SipServer> {
         })
 }
 
+/// All actors of a process with all roles, each with the role it plays a part in.
 async fn pictures(manager: &ManagerNode, client: &ClientNode, server: &ServerNode) -> Vec<Value> {
-    let mut pictures = manager.snapshot().await;
-    pictures.extend(client.snapshot().await);
-    pictures.extend(server.snapshot().await);
-    pictures
+    let roles = [
+        ("manager", manager.snapshot().await),
+        ("client", client.snapshot().await),
+        ("server", server.snapshot().await),
+    ];
+    let mut all = Vec::new();
+    for (role, pictures) in roles {
+        for mut picture in pictures {
+            picture["role"] = role.into();
+            all.push(picture);
+        }
+    }
+    all
 }
 
 fn farewell(pictures: Vec<Value>) {

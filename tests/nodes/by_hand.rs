@@ -139,7 +139,7 @@ fn a_second_start_in_the_same_folder_finds_everything() {
     ends_in_order(
         &mut first,
         "INT",
-        &["manager:", "publisher:", "registry 0:"],
+        &["manager:", "client publisher:", "server registry 0:"],
     );
 
     let second = run(folder.path());

@@ -343,6 +343,10 @@ fn one_connection_too_many_is_turned_away_until_another_goes() {
         first.expect_type("BYE").await;
         first.expect_close().await;
         bench.client().await;
+        // Two hellos and the BYE of a session that has ended: what it counted stays.
+        let counters = bench.manager.listener.snapshot()["counters"].clone();
+        let counted = ["accepted", "turned_away", "received"].map(|name| counters[name].as_u64());
+        assert_eq!(counted, [Some(2), Some(1), Some(3)], "{counters}");
     });
 }
 

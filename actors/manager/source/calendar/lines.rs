@@ -34,7 +34,7 @@ pub enum Fault {
     /// Not UTF-8.
     #[error("the file is no UTF-8 text from here on")]
     Encoding,
-    /// More than [`MAX_LEN`].
+    /// More than a line may have.
     #[error("the file is longer than {MAX_LEN} bytes")]
     TooLong,
     /// Nothing of a calendar in it.

@@ -209,7 +209,7 @@ impl Handler<TakeSnapshot> for CalendarActor {
             "files": self.files,
             "wrong": self.wrong,
             "presentities": self.told.len(),
-            "next_change": self.next_change,
+            "next_change_in": self.next_change.map(|at| at.seconds_from(self.clock.now())),
             "counters": self.counters,
         }))
     }

@@ -287,8 +287,9 @@ impl Handler<Shutdown> for Manager {
         let mut out = Vec::new();
         self.core.shut_down(&mut out);
         self.run(out);
-        // Its file is free for another Manager.
-        self.journal = None;
+        if let Some(journal) = self.journal.take() {
+            journal.file.release();
+        }
         ctx.stop();
     }
 }

@@ -69,10 +69,16 @@ pub fn encode(presences: impl Iterator<Item = Presence>) -> Vec<u8> {
 #[derive(Debug)]
 pub struct Keeper {
     path: PathBuf,
-    /// Locked as long as the keeper lives, so that no other process writes the journal.
-    _lock: File,
-    /// The revision that stands in the file; its lock is held while writing.
-    written: Mutex<Option<u64>>,
+    /// Held while writing.
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Locked as long as this is the keeper, so that no other process writes the journal.
+    lock: Option<File>,
+    /// The revision that stands in the file.
+    written: Option<u64>,
 }
 
 impl Keeper {
@@ -92,8 +98,10 @@ impl Keeper {
         }
         Ok(Self {
             path,
-            _lock: lock,
-            written: Mutex::new(None),
+            state: Mutex::new(State {
+                lock: Some(lock),
+                written: None,
+            }),
         })
     }
 
@@ -105,13 +113,19 @@ impl Keeper {
     /// Replaces the journal by this revision of it, unless a later one stands there.
     pub fn save(&self, revision: u64, content: &[u8]) -> io::Result<()> {
         // A writer that panicked has written nothing that counts.
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        if written.is_some_and(|written| written > revision) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.lock.is_none() || state.written.is_some_and(|written| written > revision) {
             return Ok(());
         }
         save(&self.path, content)?;
-        *written = Some(revision);
+        state.written = Some(revision);
         Ok(())
+    }
+
+    /// Leaves the journal to another keeper, and writes nothing more.
+    pub fn release(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.lock = None;
     }
 }
 

@@ -454,6 +454,12 @@ fn the_last_word_is_there_after_a_restart_with_a_state_file() {
         while hub.connected() {
             tokio::task::yield_now().await;
         }
+        // Its last write may still be on its way out.
+        let begun = std::time::Instant::now();
+        while crate::manager::journal::Keeper::new(path.clone()).is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(10));
+            std::thread::yield_now();
+        }
         let network = bench.world.restart("manager");
         let again = start(network, with_state).await;
         let presences = again.hub.send(TakePresences).await.expect("a hub");

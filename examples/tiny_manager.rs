@@ -23,6 +23,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let settings = config::Manager {
         listen: listen.parse()?,
+        // This program says it again whenever it starts; and a file has one Manager at a time.
+        state: None,
         ..config::Manager::default()
     };
     let manager = ManagerNode::start(&settings, Environment::real()?).await?;

@@ -1,5 +1,6 @@
 //! The core behind a guard: after a panic the shard is rebuilt from the store, in a new epoch.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -30,6 +31,9 @@ pub(super) enum Input {
     /// A fault, for the tests of this guard.
     #[cfg(test)]
     Panic,
+    /// The same at the store's answer, with nothing but the first effect given.
+    #[cfg(test)]
+    PanicAt(OpId, CommitOutcome),
 }
 
 /// The core, and all that is needed to make it anew.
@@ -63,11 +67,14 @@ impl Guarded {
         }
     }
 
-    /// Gives the core one input. If it panics, its requests that wait are answered 500 and a new core takes its place.
+    /// Gives the core one input. If it panics, every request that it has not answered is answered 500, and a new core takes
+    /// its place.
     pub fn ask(&mut self, now: Timestamp, input: Input, out: &mut Vec<Effect>) {
-        let asked = match &input {
-            Input::Request(incoming) => Some(incoming.transaction),
-            _ => None,
+        // What the core takes in hand may be in none of its lists when it panics.
+        let in_hand = match &input {
+            Input::Request(incoming) => vec![incoming.transaction],
+            Input::Committed(op, _) => self.core.resting_on(*op),
+            _ => Vec::new(),
         };
         // Asked each time, since a log may be switched on while the node runs.
         self.core
@@ -82,29 +89,43 @@ impl Guarded {
             Input::Wake => core.wake(now, out),
             #[cfg(test)]
             Input::Panic => panic!("as a test wants it"),
+            #[cfg(test)]
+            Input::PanicAt(op, outcome) => {
+                core.committed(now, op, outcome, out);
+                out.truncate(1);
+                panic!("as a test wants it");
+            }
         }));
         if result.is_err() {
-            out.clear();
-            self.rebuild(now, asked, out);
+            // Answers were whole when they were given. Of the rest nobody knows what would have followed: what is stored
+            // now, say, the new core would not know of.
+            out.retain(|effect| matches!(effect, Effect::Reply(_)));
+            self.rebuild(now, in_hand, out);
         }
     }
 
-    fn rebuild(&mut self, now: Timestamp, asked: Option<TransactionId>, out: &mut Vec<Effect>) {
+    fn rebuild(&mut self, now: Timestamp, in_hand: Vec<TransactionId>, out: &mut Vec<Effect>) {
         self.panics += 1;
         tracing::error!(
             shard = self.shard,
             "the registry's core panicked; it is rebuilt from the store"
         );
+        let mut answered: BTreeSet<TransactionId> = out
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Reply(reply) => Some(reply.transaction),
+                _ => None,
+            })
+            .collect();
         let core = &self.core;
         let waiting = catch_unwind(AssertUnwindSafe(|| core.unanswered())).unwrap_or_default();
-        let others = waiting
-            .into_iter()
-            .filter(|waiting| Some(*waiting) != asked);
-        for transaction in asked.into_iter().chain(others) {
-            out.push(Effect::Reply(Reply::new(
-                transaction,
-                StatusCode::SERVER_INTERNAL_ERROR,
-            )));
+        for transaction in in_hand.into_iter().chain(waiting) {
+            if answered.insert(transaction) {
+                out.push(Effect::Reply(Reply::new(
+                    transaction,
+                    StatusCode::SERVER_INTERNAL_ERROR,
+                )));
+            }
         }
         // A new epoch, since CSeq of the old one may have been used up to anywhere. Without a store the shard goes on
         // empty: watchers and publishers are told so by 481 and 412 and begin anew.
@@ -113,16 +134,11 @@ impl Guarded {
             tracing::error!(shard = self.shard, %error, "the store can't be read");
             Vec::new()
         });
+        let (shard, shards) = (self.shard, self.shards);
         let own = records
             .into_iter()
-            .filter(|(_, record)| shard_of(record.aor(), self.shards) == self.shard);
-        let entropy = self.entropy.fork();
-        self.core = Core::new(
-            self.settings.clone(),
-            self.shard,
-            entropy,
-            self.store.epoch(),
-        );
+            .filter(|(_, record)| shard_of(record.aor(), shards) == shard);
+        self.core = self.fresh();
         let core = &mut self.core;
         let before = out.len();
         if catch_unwind(AssertUnwindSafe(|| core.load(now, own, out))).is_err() {
@@ -131,14 +147,14 @@ impl Guarded {
                 "what is stored makes the core panic; it starts empty"
             );
             out.truncate(before);
-            let entropy = self.entropy.fork();
-            self.core = Core::new(
-                self.settings.clone(),
-                self.shard,
-                entropy,
-                self.store.epoch(),
-            );
+            self.core = self.fresh();
         }
+    }
+
+    /// A core that knows nothing, in the store's present epoch.
+    fn fresh(&mut self) -> Core {
+        let (settings, entropy) = (self.settings.clone(), self.entropy.fork());
+        Core::new(settings, self.shard, entropy, self.store.epoch())
     }
 
     pub fn next_wake(&self) -> Option<Timestamp> {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use rollcall_core::exchange::{
     ConnectionId, Flow, Incoming, Outcome, OutcomeResult, Reply, TransactionId,
 };
-use rollcall_core::registry::Commit;
+use rollcall_core::registry::{Commit, CommitOutcome};
 use rollcall_core::sip::Message as SipMessage;
 
 use super::*;
@@ -66,24 +66,7 @@ impl Bench {
 
     fn request(&mut self, method: &str, lines: &str, body: &str, shard: Shard) -> ModuleInput {
         self.requests += 1;
-        let number = self.requests;
-        let to = if lines.contains("To:") {
-            ""
-        } else {
-            "To: <sip:bob@example.com>\r\n"
-        };
-        let text = format!(
-            "{method} sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1:5070;branch=z9hG4bK{number}\r\n\
-             From: <sip:alice@example.com>;tag=a\r\n{to}Call-ID: c\r\nCSeq: {number} {method}\r\nEvent: presence\r\n\
-             Contact: <sip:alice@127.0.0.1:5070;transport=tcp>\r\nContent-Type: application/pidf+xml\r\n{lines}\
-             Content-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        ModuleInput::Request(Incoming {
-            transaction: TransactionId { shard, number },
-            flow: flow(shard),
-            message: SipMessage::parse(Bytes::from(text)).expect("a request"),
-        })
+        ModuleInput::Request(request(self.requests, method, lines, body, shard))
     }
 
     fn tell(&self, inputs: Vec<ModuleInput>) {
@@ -132,6 +115,26 @@ impl Bench {
             .send(TakeSnapshot)
             .await
             .expect("a living actor")
+    }
+}
+
+fn request(number: u64, method: &str, lines: &str, body: &str, shard: Shard) -> Incoming {
+    let to = if lines.contains("To:") {
+        ""
+    } else {
+        "To: <sip:bob@example.com>\r\n"
+    };
+    let text = format!(
+        "{method} sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1:5070;branch=z9hG4bK{number}\r\n\
+             From: <sip:alice@example.com>;tag=a\r\n{to}Call-ID: c\r\nCSeq: {number} {method}\r\nEvent: presence\r\n\
+             Contact: <sip:alice@127.0.0.1:5070;transport=tcp>\r\nContent-Type: application/pidf+xml\r\n{lines}\
+             Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    Incoming {
+        transaction: TransactionId { shard, number },
+        flow: flow(shard),
+        message: SipMessage::parse(Bytes::from(text)).expect("a request"),
     }
 }
 
@@ -300,7 +303,7 @@ impl Store for Silent {
         Ok(Vec::new())
     }
     fn attach(&self, _: Shard, _: Recipient<Committed>) {}
-    fn commit(&self, _: Commit) -> Option<rollcall_core::registry::CommitOutcome> {
+    fn commit(&self, _: Commit) -> Option<CommitOutcome> {
         None
     }
     fn counters(&self) -> Counters {
@@ -322,6 +325,33 @@ fn requests_that_wait_for_the_store_when_the_core_panics_are_answered() {
         bench.registry.do_send(Fault);
         assert_eq!(bench.outputs(0).await, ["500", "500", "500"]);
     });
+}
+
+/// The first was answered before the panic, the second was being decided, the third waited behind it.
+#[test]
+fn a_panic_at_the_answer_of_the_store_leaves_nobody_without_one() {
+    let store = Arc::new(Silent);
+    let mut guarded = Guarded::new(Settings::default(), 0, 1, Entropy::from_number(1), store);
+    let now = Timestamp::from_millis(1_000_000);
+    let mut out = Vec::new();
+    for number in 1..=3 {
+        let incoming = request(number, "PUBLISH", "", BODY, 0);
+        guarded.ask(now, Input::Request(incoming), &mut out);
+    }
+    let [Effect::Commit(commit)] = &out[..] else {
+        panic!("one commit: {out:?}")
+    };
+    let op = commit.op;
+    out.clear();
+    guarded.ask(now, Input::PanicAt(op, CommitOutcome::Committed), &mut out);
+    let answers: Vec<_> = out
+        .iter()
+        .map(|effect| match effect {
+            Effect::Reply(reply) => (reply.transaction.number, reply.status.code()),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(answers, [(1, 200), (2, 500), (3, 500)]);
 }
 
 #[test]

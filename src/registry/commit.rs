@@ -101,6 +101,19 @@ impl Pending {
         held.chain(waiting).collect()
     }
 
+    /// The request that waits for the outcome of a commit, and those that wait behind it.
+    pub fn resting_on(&self, op: OpId) -> Vec<TransactionId> {
+        let Some((lock, held)) = self.held.get(&op.number).filter(|_| op.run == self.run) else {
+            return Vec::new();
+        };
+        let behind = lock.and_then(|lock| self.locks.get(&lock));
+        let behind = behind.into_iter().flatten();
+        held.transaction()
+            .into_iter()
+            .chain(behind.map(|incoming| incoming.transaction))
+            .collect()
+    }
+
     /// How many commits are under way.
     pub fn len(&self) -> usize {
         self.held.len()

@@ -200,6 +200,11 @@ impl Registry {
         self.pending.unanswered()
     }
 
+    /// Those of them that may be answered when the outcome of this commit is known.
+    pub fn resting_on(&self, op: OpId) -> Vec<TransactionId> {
+        self.pending.resting_on(op)
+    }
+
     /// Decides about a request, or puts it behind one that is being stored.
     fn dispatch(&mut self, now: Timestamp, incoming: Incoming, out: &mut Vec<Effect>) {
         match incoming.message.method() {

@@ -183,9 +183,10 @@ impl Actor for Publisher {
     fn started(&mut self, ctx: &mut Self::Context) {
         if let Some(path) = self.journal_path.take() {
             let now = self.clock.now();
-            match Journal::open(&path, now) {
+            match Journal::open(&path, self.core.name(), now) {
                 Ok((journal, tags)) => {
                     info!(path = %path.display(), publications = tags.len(), "took up earlier publications");
+                    self.core.rename(journal.name().to_owned());
                     self.core.restore(now, tags);
                     self.journal = Some(journal);
                 }

@@ -1,7 +1,8 @@
 //! The tag journal: entity-tags in a small file, so that a client that was killed modifies its earlier publications
 //! instead of starting new ones beside them.
 //!
-//! One line a change, `aor etag expires-at-in-ms`; a `-` for the tag takes the presentity out. Lines are appended with one
+//! The first line is `publisher NAME`: under the same name, what was published and not written down is replaced too. Then
+//! one line a change, `aor etag expires-at-in-ms`; a `-` for the tag takes the presentity out. Lines are appended with one
 //! write per batch and without a sync: a tag that a power cut loses costs a publication that lapses by itself. The file is
 //! compacted when it is opened, and when it has grown to many times what is alive. A line that makes no sense is skipped.
 
@@ -33,6 +34,8 @@ pub struct Counters {
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
+    /// The publisher's name.
+    name: String,
     file: File,
     live: BTreeMap<String, (String, Timestamp)>,
     /// Lines in the file.
@@ -43,8 +46,9 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens or makes the file and its folder, and gives the tags in it that have not lapsed.
-    pub fn open(path: &Path, now: Timestamp) -> io::Result<(Self, Vec<Tag>)> {
+    /// Opens or makes the file and its folder, and gives the tags in it that have not lapsed. A new file keeps this
+    /// publisher's name; one that has a name already keeps its own.
+    pub fn open(path: &Path, name: &str, now: Timestamp) -> io::Result<(Self, Vec<Tag>)> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
@@ -55,7 +59,8 @@ impl Journal {
         };
         let mut live = read(&text);
         live.retain(|_, (_, expires_at)| *expires_at > now);
-        let file = compact(path, &live)?;
+        let name = named(&text).unwrap_or(name).to_owned();
+        let file = compact(path, &name, &live)?;
         let tags = live
             .iter()
             .map(|(aor, (etag, expires_at))| Tag {
@@ -66,6 +71,7 @@ impl Journal {
             .collect();
         let journal = Self {
             path: path.to_owned(),
+            name,
             file,
             lines: live.len(),
             live,
@@ -74,6 +80,11 @@ impl Journal {
             counters: Counters::default(),
         };
         Ok((journal, tags))
+    }
+
+    /// The publisher's name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// A publication of ours has this tag now.
@@ -103,7 +114,7 @@ impl Journal {
         self.pending.clear();
         let result = written.and_then(|()| {
             if self.lines > self.live.len() * 4 + SLACK {
-                self.file = compact(&self.path, &self.live)?;
+                self.file = compact(&self.path, &self.name, &self.live)?;
                 self.lines = self.live.len();
                 self.counters.compactions += 1;
             }
@@ -124,6 +135,14 @@ impl Journal {
 fn line(text: &mut String, aor: &str, etag: &str, expires_at: Timestamp) {
     // Writing to a string does not fail.
     let _ = writeln!(text, "{aor} {etag} {}", expires_at.as_millis());
+}
+
+/// The publisher's name, if it is one that may stand in an id.
+fn named(text: &str) -> Option<&str> {
+    let (first, _) = text.split_once('\n')?;
+    let name = first.strip_prefix("publisher ")?;
+    let whole = name.len() == 16 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    whole.then_some(name)
 }
 
 fn read(text: &str) -> BTreeMap<String, (String, Timestamp)> {
@@ -156,8 +175,12 @@ fn read(text: &str) -> BTreeMap<String, (String, Timestamp)> {
 }
 
 /// Replaces the file by one with nothing but the live tags, and opens it for appending.
-fn compact(path: &Path, live: &BTreeMap<String, (String, Timestamp)>) -> io::Result<File> {
-    let mut text = String::new();
+fn compact(
+    path: &Path,
+    name: &str,
+    live: &BTreeMap<String, (String, Timestamp)>,
+) -> io::Result<File> {
+    let mut text = format!("publisher {name}\n");
     for (aor, (etag, expires_at)) in live {
         line(&mut text, aor, etag, *expires_at);
     }
@@ -173,6 +196,7 @@ mod tests {
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_millis(1_000);
+    const NAME: &str = "0123456789abcdef";
 
     fn tag(aor: &str, etag: &str, millis: u64) -> Tag {
         Tag {
@@ -183,7 +207,7 @@ mod tests {
     }
 
     fn opened(path: &Path) -> (Journal, Vec<Tag>) {
-        Journal::open(path, NOW).expect("a journal")
+        Journal::open(path, NAME, NOW).expect("a journal")
     }
 
     #[test]
@@ -200,7 +224,18 @@ mod tests {
         journal.write();
         assert_eq!(opened(&path).1, [tag("sip:a@x", "e3", 3_000)]);
         let compacted = fs::read_to_string(&path).expect("a file");
-        assert_eq!(compacted, "sip:a@x e3 3000\n");
+        assert_eq!(compacted, "publisher 0123456789abcdef\nsip:a@x e3 3000\n");
+    }
+
+    #[test]
+    fn the_name_of_the_first_run_is_kept() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("tags");
+        let open = |name| Journal::open(&path, name, NOW).expect("a journal").0;
+        assert_eq!(open(NAME).name(), NAME);
+        assert_eq!(open("fedcba9876543210").name(), NAME);
+        fs::write(&path, "publisher nobody\n").expect("a file");
+        assert_eq!(open("fedcba9876543210").name(), "fedcba9876543210");
     }
 
     #[test]
@@ -238,6 +273,6 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("new/tags");
         assert_eq!(opened(&path).1, []);
-        assert!(Journal::open(&path.join("tags"), NOW).is_err());
+        assert!(Journal::open(&path.join("tags"), NAME, NOW).is_err());
     }
 }

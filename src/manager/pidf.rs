@@ -12,9 +12,12 @@ use crate::time::Timestamp;
 /// The document of `presence`. One that a source gave whole passes through as it is.
 ///
 /// The tuple stands for the presentity's service: open unless the state says otherwise, since phones show nobody as
-/// reachable without it. What is said of the person (activities, mood, place, notes) stands in a person. The ids derive
-/// from the entity, so that publishing again does not look like another service.
-pub fn to_pidf(presence: &Presence, now: Timestamp) -> Bytes {
+/// reachable without it. What is said of the person (activities, mood, place, notes) stands in a person.
+///
+/// The ids are made of `publisher`, 16 hexadecimal digits that no other publisher has, and of the entity: publishing again
+/// does not look like another service, and the server knows a publication whose entity-tag was lost
+/// ([`crate::presence::succeeds`]).
+pub fn to_pidf(presence: &Presence, publisher: &str, now: Timestamp) -> Bytes {
     if let Some(document) = &presence.document {
         return Bytes::copy_from_slice(document.as_bytes());
     }
@@ -25,7 +28,7 @@ pub fn to_pidf(presence: &Presence, now: Timestamp) -> Bytes {
             .unwrap_or(&presence.entity)
             .as_bytes(),
     );
-    let id = format!("{:016x}", hasher.finish());
+    let id = format!("{publisher}{:016x}", hasher.finish());
     let basic = match presence.basic {
         _ if presence.withdrawn => pidf::Basic::Closed,
         Some(Basic::Closed) => pidf::Basic::Closed,
@@ -69,9 +72,10 @@ mod tests {
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_millis(1_795_424_400_000);
+    const PUBLISHER: &str = "0123456789abcdef";
 
     fn text(presence: &Presence) -> String {
-        String::from_utf8(to_pidf(presence, NOW).to_vec()).expect("UTF-8")
+        String::from_utf8(to_pidf(presence, PUBLISHER, NOW).to_vec()).expect("UTF-8")
     }
 
     #[test]
@@ -125,7 +129,7 @@ mod tests {
                 entity: entity.into(),
                 ..Presence::default()
             });
-            document.split("id=\"").nth(1).expect("an id")[..17].to_owned()
+            document.split("id=\"").nth(1).expect("an id")[..33].to_owned()
         };
         assert_eq!(id("sip:bob@example.com"), id("pres:bob@EXAMPLE.com"));
         assert_ne!(id("sip:bob@example.com"), id("sip:alice@example.com"));

@@ -11,6 +11,7 @@
 //! phones read PIDF by pattern.
 
 mod emit;
+mod succession;
 mod summary;
 mod view;
 
@@ -22,6 +23,7 @@ use bytes::Bytes;
 use crate::pidf::{Basic, Builder, Document, Service};
 use crate::time::Timestamp;
 
+pub use succession::succeeds;
 pub use summary::Summary;
 
 /// One publication of a presentity.

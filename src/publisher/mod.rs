@@ -56,6 +56,8 @@ type Key = usize;
 #[derive(Debug)]
 pub struct Publisher {
     settings: Settings,
+    /// 16 hexadecimal digits that no other publisher has; part of the ids of what it publishes.
+    name: String,
     entropy: Entropy,
     phase: Phase,
     machines: Slab<Machine>,
@@ -75,8 +77,9 @@ pub struct Publisher {
 
 impl Publisher {
     /// A publisher of nothing.
-    pub fn new(settings: Settings, entropy: Entropy) -> Self {
+    pub fn new(settings: Settings, mut entropy: Entropy) -> Self {
         Self {
+            name: entropy.token(),
             expires: settings.expires.max(1),
             settings: Settings {
                 window: settings.window.max(1),
@@ -93,6 +96,17 @@ impl Publisher {
             unreachable: false,
             counters: Counters::default(),
         }
+    }
+
+    /// What tells this publisher from all others. Worth keeping over a restart: a publication whose entity-tag was lost
+    /// with the last run is replaced under the same name, and lingers beside the new one under another.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Takes up the name of an earlier run.
+    pub fn rename(&mut self, name: String) {
+        self.name = name;
     }
 
     /// Takes up publications of an earlier run: they are modified when a state for them arrives, and not kept alive
@@ -135,7 +149,7 @@ impl Publisher {
                 entry: Some(entry.id),
             }
         } else {
-            let body = manager::to_pidf(&entry.presence, now);
+            let body = manager::to_pidf(&entry.presence, &self.name, now);
             Step::Publish {
                 entry: Some(entry.id),
                 body,

@@ -11,6 +11,8 @@ pub struct Counters {
     pub queued: u64,
     /// Initial publications.
     pub published: u64,
+    /// Publications whose place an initial one of the same publisher took.
+    pub replaced: u64,
     /// Publications refreshed.
     pub refreshed: u64,
     /// Publications modified.

@@ -8,7 +8,8 @@ use super::store::{Change, PublicationRecord, Record};
 use super::{Effect, Note, Registry, Stranger, presentity, seconds};
 use crate::exchange::{Incoming, Reply};
 use crate::pidf;
-use crate::publication::{Action, Decision, PublishError, decide};
+use crate::presence;
+use crate::publication::{Action, Content, Decision, PublishError, decide};
 use crate::sip::{Head, Name, StatusCode};
 use crate::time::Timestamp;
 
@@ -89,6 +90,13 @@ impl Registry {
         let Decision { action, expires } =
             decide(&incoming.message, package, &self.settings.limits, &etags)?;
         let min = package.publication.min;
+        let action = match action {
+            Action::Create(content) => match self.predecessor(row, &content) {
+                Some(index) => Action::Modify(index, content),
+                None => Action::Create(content),
+            },
+            other => other,
+        };
         let expires = self.spread(expires, min);
         let etag = self.etags.give(&mut self.entropy);
         let Some(presentity) = self.presentities.get(row) else {
@@ -96,7 +104,7 @@ impl Registry {
         };
         let expires_at = now + seconds(expires);
         let held = |index: usize| presentity.publications.get(index);
-        let put = |old: Option<&Publication>, content: Option<crate::publication::Content>| {
+        let put = |old: Option<&Publication>, content: Option<Content>| {
             let order = old.map_or_else(|| self.etags.order(), |old| old.record.order);
             let body_is_new = content.is_some();
             let (content_type, body, document) = match (content, old) {
@@ -164,6 +172,19 @@ impl Registry {
         let held = Held::Publish(Box::new(publishing));
         self.commit(Some(Lock::Presentity(row)), vec![change], held, out);
         Ok(())
+    }
+
+    /// The publication whose place an initial one takes, as its publisher has lost the entity-tag (docs/adr/0007).
+    fn predecessor(&mut self, row: u32, content: &Content) -> Option<usize> {
+        let new = content.document.as_deref()?;
+        let presentity = self.presentities.get_mut(row)?;
+        let index = presentity.publications.iter_mut().position(|held| {
+            held.read();
+            let old = held.document.as_deref();
+            old.is_some_and(|old| presence::succeeds(new, old))
+        })?;
+        self.counters.replaced += 1;
+        Some(index)
     }
 
     /// The store has answered.

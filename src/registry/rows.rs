@@ -49,6 +49,20 @@ pub(super) struct Publication {
 }
 
 impl Publication {
+    /// Reads the body if that was not needed yet, as with one from the store. It was good when it was published, and
+    /// counts as far as this version can read it.
+    pub fn read(&mut self) {
+        if self.document.is_none() {
+            let limits = pidf::Limits {
+                bytes: usize::MAX,
+                ..pidf::Limits::default()
+            };
+            self.document = pidf::Document::parse(&self.record.body, &limits)
+                .ok()
+                .map(Box::new);
+        }
+    }
+
     /// The change that takes it out of the store.
     pub fn removal(&self) -> Change {
         Change {

@@ -6,11 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::commit::Lock;
-use super::rows::{Pace, Presentity, Timer, index};
+use super::rows::{Pace, Presentity, Publication, Timer, index};
 use super::settings::Compositor;
 use super::{Effect, Note, Registry};
 use crate::exchange::{Outcome, OutcomeResult};
-use crate::pidf;
 use crate::presence::{self, Source};
 use crate::subscription::{EndReason, Flight, Notify, Verdict};
 use crate::time::Timestamp;
@@ -416,18 +415,10 @@ fn compose_presence(
     presentity: &mut Presentity,
     now: Timestamp,
 ) -> (Option<Bytes>, Option<Timestamp>) {
-    for held in &mut presentity.publications {
-        if held.document.is_none() {
-            // It was good when it was published, and is shown as far as this version can read it.
-            let limits = pidf::Limits {
-                bytes: usize::MAX,
-                ..pidf::Limits::default()
-            };
-            held.document = pidf::Document::parse(&held.record.body, &limits)
-                .ok()
-                .map(Box::new);
-        }
-    }
+    presentity
+        .publications
+        .iter_mut()
+        .for_each(Publication::read);
     let keys: Vec<String> = presentity
         .publications
         .iter()

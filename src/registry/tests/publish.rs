@@ -326,3 +326,56 @@ fn a_package_is_data_and_one_without_composition_shows_the_latest_body() {
         ]
     );
 }
+
+/// A document of one tuple with this id.
+fn under_id(id: &str, basic: &str) -> String {
+    format!(
+        "<presence xmlns='urn:ietf:params:xml:ns:pidf' entity='sip:alice@example.com'><tuple id='{id}'><status>\
+         <basic>{basic}</basic></status><contact>sip:alice@example.com</contact></tuple></presence>"
+    )
+}
+
+#[test]
+fn an_initial_publication_of_a_known_publisher_takes_the_place_of_its_lost_one() {
+    let id = "t0123456789abcdef0123456789abcdef";
+    let mut desk = Desk::new();
+    desk.publish("", &under_id(id, "open"));
+    desk.restart();
+    desk.subscribe("");
+    desk.answer("200 OK");
+    desk.happened();
+    desk.publish("", &under_id(id, "closed"));
+    desk.answer("200 OK");
+    let happened = desk.happened();
+    assert_eq!(
+        happened[..2],
+        [
+            "store +publication v2",
+            "3: 200 | Expires: 3600 | SIP-ETag: etag2"
+        ]
+    );
+    assert!(happened[2].ends_with("= closed"), "{happened:?}");
+    desk.publish("SIP-If-Match: etag1", "");
+    assert_eq!(desk.said(), ["4: 412"]);
+    desk.publish("SIP-If-Match: etag2|Expires: 0", "");
+    assert!(
+        desk.happened()
+            .contains(&"store -publication v3".to_owned())
+    );
+}
+
+#[test]
+fn an_id_that_all_phones_of_a_kind_send_does_not_make_them_one() {
+    let mut desk = Desk::new();
+    desk.publish("", &under_id("t4109", "open"));
+    desk.publish("", &under_id("t4109", "closed"));
+    assert_eq!(
+        desk.happened(),
+        [
+            "store +publication v1",
+            "1: 200 | Expires: 3600 | SIP-ETag: etag1",
+            "store +publication v1",
+            "2: 200 | Expires: 3600 | SIP-ETag: etag2"
+        ]
+    );
+}

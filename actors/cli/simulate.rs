@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{CliError, output};
 use crate::config::{self, Flags, address};
 use crate::node::{self, Progress};
+use crate::simulate::{Options, Sabotage};
 
 /// Simulate Managers, people, Presence Clients, server, watchers and a bad network in virtual time
 ///
@@ -71,6 +72,10 @@ pub(super) struct Simulate {
     /// Report as JSON
     #[arg(long)]
     json: bool,
+
+    /// Break an invariant on purpose, to see that it is found; for tests
+    #[arg(long, value_name = "KIND", hide = true, value_parser = Sabotage::ALL.map(Sabotage::name))]
+    sabotage: Option<String>,
 }
 
 impl Simulate {
@@ -84,7 +89,11 @@ impl Simulate {
             })?;
         }
         let bar = bar();
-        let result = node::simulate(&loaded.settings, self.ladder.as_deref(), &mut |progress| {
+        let options = Options {
+            ladder: self.ladder.as_deref(),
+            sabotage: self.sabotage.as_deref().and_then(Sabotage::named),
+        };
+        let result = node::simulate(&loaded.settings, options, &mut |progress| {
             show(&bar, progress);
         });
         bar.finish_and_clear();

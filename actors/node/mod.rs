@@ -297,16 +297,11 @@ pub struct Simulated {
     pub json: serde_json::Value,
 }
 
-/// Simulates the whole world; builds its own paused runtime, so it is called outside of any. `ladder` asks for the
-/// message ladder of one presentity.
+/// Simulates the whole world; builds its own paused runtime, so it is called outside of any.
 pub fn simulate(
     settings: &config::Simulate,
-    ladder: Option<&str>,
+    options: simulate::Options<'_>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Simulated, NodeError> {
-    let options = simulate::Options {
-        ladder,
-        ..simulate::Options::default()
-    };
     simulate::run(settings, options, progress)
 }

@@ -12,7 +12,9 @@ mod ledger;
 mod observer;
 mod people;
 mod report;
+mod sabotage;
 mod source;
+mod traffic;
 mod world;
 
 use std::path::PathBuf;
@@ -30,6 +32,7 @@ use observer::Observer;
 use world::{Who, World};
 
 pub use ledger::{Invariant, Violation};
+pub use sabotage::Sabotage;
 
 /// When every simulated world begins: 2026-01-01, so that traces can be compared.
 const BEGINNING: Timestamp = Timestamp::from_millis(1_767_225_600_000);
@@ -46,7 +49,7 @@ pub struct Options<'a> {
     /// The presentity whose message ladder is drawn.
     pub ladder: Option<&'a str>,
     /// Breaks an invariant on purpose, to see that the breach is found. For tests only.
-    pub sabotage: bool,
+    pub sabotage: Option<Sabotage>,
 }
 
 /// Runs a world to its end, on a runtime of its own with a paused clock.
@@ -75,22 +78,19 @@ async fn live(
     let clock = Clock::starting_at(BEGINNING);
     let books = Books::new(
         Ledger::new(BEGINNING),
-        Observer::new(BEGINNING, options.ladder),
+        Observer::new(BEGINNING, options.ladder, options.sabotage),
     );
-    if options.sabotage {
-        books.with(|_, observer| observer.sabotage());
-    }
-    let mut world = World::new(settings, clock, books.clone(), folder);
+    let mut world = World::new(settings, options.sabotage, clock, books.clone(), folder);
     world.start().await?;
 
     let mut faults = Faults::plan(settings, world.everybody(), world.entropy());
     let quiet = BEGINNING + settings.duration;
-    let end = quiet + settings.settle + AFTERMATH;
+    let settled = quiet + settings.settle;
+    // Hardly anything happens afterwards, so the bar shows only the time until then.
     let mut tell = |now: Timestamp| {
-        let passed = now.since(BEGINNING);
         progress(Progress {
-            passed,
-            total: end.since(BEGINNING),
+            passed: now.min(settled).since(BEGINNING),
+            total: settled.since(BEGINNING),
         });
     };
     let mut now = clock.now();
@@ -109,20 +109,21 @@ async fn live(
     for who in world.everybody() {
         world.restart(who).await?;
     }
-    let settled = quiet + settings.settle;
     while clock.now() < settled {
         tokio::time::sleep(STEP).await;
         tell(clock.now());
     }
-    books.with(|ledger, _| ledger.settle(clock.now()));
-    let pictures = world.snapshot().await;
+    books.with(|ledger, observer| {
+        ledger.settle(clock.now());
+        observer.stop_counting();
+    });
+    let network = world.network().statistics();
+    let present = world.present().await;
+    let past = world.past().clone();
 
-    world.crash_all_but_the_server();
-    while clock.now() < end {
-        tokio::time::sleep(STEP * 6).await;
-        tell(clock.now());
-    }
-    let left = world.snapshot().await;
+    world.crash_all_but_the_server().await;
+    tokio::time::sleep(AFTERMATH).await;
+    let left = world.present().await;
     books.with(|ledger, _| {
         let now = clock.now();
         for (kind, rows) in report::rows(&left) {
@@ -135,13 +136,14 @@ async fn live(
         );
     });
     Ok(books.with(|ledger, observer| {
-        report::of(
+        report::of(&report::Found {
             settings,
             ledger,
             observer,
-            &world.network().statistics(),
-            &pictures,
-        )
+            network: &network,
+            present: &present,
+            past: &past,
+        })
     }))
 }
 
@@ -149,7 +151,7 @@ async fn happen(world: &mut World, fault: Fault) -> Result<(), NodeError> {
     match fault {
         Fault::Partition => world.partition(),
         Fault::Heal => world.heal(),
-        Fault::Crash(who) => world.crash(who),
+        Fault::Crash(who) => world.crash(who).await,
         Fault::Restart(who) => world.restart(who).await?,
     }
     Ok(())

@@ -11,32 +11,40 @@ use rustc_hash::FxHasher;
 
 use super::ladder::Ladder;
 use super::ledger::Ledger;
+use super::sabotage::Sabotage;
+use super::traffic::{NOT_SIP, Traffic, documents, kind, version};
 use crate::transport::memory::{Carrier, Delivery, Fate};
 
 /// Watches everything that is delivered or lost.
 pub struct Observer {
     began: Timestamp,
     digest: FxHasher,
-    kinds: BTreeMap<String, u64>,
+    traffic: Traffic,
+    /// Whether messages are still counted; the digest goes on to the end.
+    counting: bool,
     names: BTreeMap<IpAddr, String>,
     /// The presentity whose ladder is drawn.
     drawn: Option<String>,
     ladder: Ladder,
-    /// Whether a breach is put on the books that nobody committed, to see that breaches are found (tests only).
-    sabotage: bool,
+    /// The wire as it is put on the books, if it is told wrong on purpose.
+    sabotage: Option<Sabotage>,
+    /// The first entity-tag, to be given again (a sabotage).
+    first_tag: Option<String>,
 }
 
 impl Observer {
     /// An observer of a network whose time begins now. `drawn` is the presentity that gets a ladder.
-    pub fn new(began: Timestamp, drawn: Option<&str>) -> Self {
+    pub fn new(began: Timestamp, drawn: Option<&str>, sabotage: Option<Sabotage>) -> Self {
         Self {
             began,
             digest: FxHasher::default(),
-            kinds: BTreeMap::new(),
+            traffic: Traffic::default(),
+            counting: true,
             names: BTreeMap::new(),
             drawn: drawn.map(str::to_owned),
             ladder: Ladder::default(),
-            sabotage: false,
+            sabotage,
+            first_tag: None,
         }
     }
 
@@ -45,9 +53,9 @@ impl Observer {
         self.names.insert(address, name.to_owned());
     }
 
-    /// From now on one NOTIFY is booked twice under different branches, as if the server had used a CSeq again.
-    pub fn sabotage(&mut self) {
-        self.sabotage = true;
+    /// From now on nothing is counted or drawn any more: the people have had their time.
+    pub fn stop_counting(&mut self) {
+        self.counting = false;
     }
 
     /// One delivery.
@@ -72,24 +80,35 @@ impl Observer {
     }
 
     fn datagram(&mut self, delivery: &Delivery<'_>, ledger: &mut Ledger) {
-        let Ok(message) = Message::parse(delivery.bytes.clone()) else {
-            *self.kinds.entry("not SIP".to_owned()).or_default() += 1;
-            return;
-        };
-        let label = label(&message);
-        self.book(delivery, &message, ledger);
-        let about = self.drawn.as_ref().is_some_and(|drawn| {
-            [Name::From, Name::To]
-                .into_iter()
-                .any(|name| message.text(name).is_some_and(|text| text.contains(drawn)))
-        });
-        if about {
-            let version = version(delivery.bytes)
-                .map(|version| format!(" {version}"))
-                .unwrap_or_default();
-            self.arrow(delivery, format!("{label}{version}"));
+        let message = Message::parse(delivery.bytes.clone()).ok();
+        if let Some(message) = &message {
+            self.book(delivery, message, ledger);
         }
-        *self.kinds.entry(label).or_default() += 1;
+        if !self.counting {
+            return;
+        }
+        let kind = message.as_ref().map_or(NOT_SIP.to_owned(), kind);
+        if let Some(message) = &message
+            && self.is_drawn(message)
+        {
+            let text = String::from_utf8_lossy(delivery.bytes);
+            let label = match version(&text) {
+                Some(version) => format!("{kind} {version}"),
+                None => kind.clone(),
+            };
+            self.arrow(delivery, label);
+        }
+        self.traffic.datagram(delivery.from, delivery.bytes, kind);
+    }
+
+    fn is_drawn(&self, message: &Message) -> bool {
+        self.drawn.as_ref().is_some_and(|drawn| {
+            [Name::From, Name::To].into_iter().any(|name| {
+                message
+                    .text(name)
+                    .is_some_and(|text| names_it(&text, drawn))
+            })
+        })
     }
 
     /// What the invariants say of the wire.
@@ -104,54 +123,45 @@ impl Observer {
             };
             let branch = via.branch().unwrap_or_default();
             ledger.notify_sent(at, delivery.number, call_id, &tag, cseq.number, branch);
-            if std::mem::take(&mut self.sabotage) {
-                ledger.notify_sent(at, delivery.number, call_id, &tag, cseq.number, "sabotage");
+            if self.sabotage == Some(Sabotage::ReusedCseq) {
+                self.sabotage = None;
+                ledger.notify_sent(at, delivery.number, call_id, &tag, cseq.number, "another");
             }
         } else if cseq.method == Method::Publish
             && let Some(etag) = message.text(Name::SipEtag)
         {
-            ledger.entity_tag(at, &etag, call_id, cseq.number);
+            if self.sabotage == Some(Sabotage::ReusedEntityTag) {
+                let first = self.first_tag.get_or_insert_with(|| etag.to_string());
+                ledger.entity_tag(at, first, call_id, cseq.number);
+            } else {
+                ledger.entity_tag(at, &etag, call_id, cseq.number);
+            }
         }
     }
 
     fn segment(&mut self, delivery: &Delivery<'_>) {
-        *self
-            .kinds
-            .entry("Manager protocol, segments".to_owned())
-            .or_default() += 1;
-        let text = String::from_utf8_lossy(delivery.bytes);
-        let Some(drawn) = &self.drawn else { return };
-        if !text.contains(drawn.as_str()) {
+        if !self.counting {
             return;
         }
-        // A segment may carry many documents; those about the presentity are drawn.
-        let documents: Vec<String> = text
-            .split("</xml>")
-            .filter(|document| document.contains(drawn.as_str()))
-            .map(|document| {
-                let kind = between(document, "<type>", "</type>")
-                    .unwrap_or("XML")
-                    .trim()
-                    .to_owned();
-                version(document.as_bytes())
-                    .map_or(kind.clone(), |version| format!("{kind} {version}"))
-            })
-            .collect();
-        for label in documents {
-            self.arrow(delivery, label);
+        let text = String::from_utf8_lossy(delivery.bytes);
+        for (kind, document) in documents(&text) {
+            self.traffic.document(kind);
+            let about = self.drawn.as_ref();
+            if about.is_some_and(|drawn| names_it(document, drawn)) {
+                let label = match version(document) {
+                    Some(version) => format!("{kind} {version}"),
+                    None => kind.to_owned(),
+                };
+                self.arrow(delivery, label);
+            }
         }
     }
 
     fn arrow(&mut self, delivery: &Delivery<'_>, label: String) {
         let from = self.host(delivery.from);
         let to = self.host(delivery.to);
-        self.ladder.arrow(
-            delivery.at,
-            &from,
-            &to,
-            label,
-            delivery.fate != Fate::Delivered,
-        );
+        let lost = delivery.fate != Fate::Delivered;
+        self.ladder.arrow(delivery.at, &from, &to, label, lost);
     }
 
     fn host(&self, address: SocketAddr) -> String {
@@ -166,9 +176,9 @@ impl Observer {
         self.digest.finish()
     }
 
-    /// How many messages of each kind were on the wire, lost ones included.
-    pub fn kinds(&self) -> &BTreeMap<String, u64> {
-        &self.kinds
+    /// What was on the wire, lost messages included.
+    pub fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
     /// The ladder, if one was asked for.
@@ -177,19 +187,12 @@ impl Observer {
     }
 }
 
-/// `PUBLISH`, or `200 to PUBLISH`.
-fn label(message: &Message) -> String {
-    match (message.method(), message.status()) {
-        (Some(method), _) => method.as_str().to_owned(),
-        (None, Some(status)) => {
-            let method = message
-                .cseq()
-                .map(|cseq| cseq.method.as_str().to_owned())
-                .unwrap_or_default();
-            format!("{} to {method}", status.code())
-        }
-        (None, None) => "not SIP".to_owned(),
-    }
+/// Whether the text names this URI, and not one that is longer.
+fn names_it(text: &str, uri: &str) -> bool {
+    text.match_indices(uri).any(|(at, _)| {
+        let next = text[at + uri.len()..].chars().next();
+        !next.is_some_and(|next| next.is_alphanumeric() || matches!(next, '.' | '-'))
+    })
 }
 
 fn fate(fate: Fate) -> u8 {
@@ -202,20 +205,5 @@ fn fate(fate: Fate) -> u8 {
     }
 }
 
-/// The version that a state carries as its note, as it stands in XML: `>v17<`.
-fn version(bytes: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(bytes);
-    text.match_indices(">v").find_map(|(at, _)| {
-        let rest = &text[at + 2..];
-        let digits = &rest[..rest.find('<')?];
-        digits
-            .parse::<u64>()
-            .ok()
-            .map(|number| format!("v{number}"))
-    })
-}
-
-fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
-    let rest = &text[text.find(before)? + before.len()..];
-    Some(&rest[..rest.find(after)?])
-}
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! Simulated people: who is busy when, and how that reaches the Manager.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rollcall_core::entropy::Entropy;
@@ -32,6 +33,8 @@ pub struct Person {
 #[derive(Debug)]
 pub struct People {
     persons: Vec<Person>,
+    /// Who changes when, by place in `persons`: the next change is the first.
+    due: BTreeSet<(Timestamp, usize)>,
     entropy: Entropy,
     /// Mean time between two changes of one person.
     pace: Duration,
@@ -46,7 +49,7 @@ impl People {
         mut entropy: Entropy,
     ) -> Self {
         let span = millis(pace).max(1);
-        let persons = entities
+        let persons: Vec<Person> = entities
             .into_iter()
             .map(|entity| Person {
                 entity,
@@ -54,7 +57,9 @@ impl People {
                 next: now + Duration::from_millis(entropy.below(span)),
             })
             .collect();
+        let due = persons.iter().enumerate();
         Self {
+            due: due.map(|(place, person)| (person.next, place)).collect(),
             persons,
             entropy,
             pace,
@@ -63,20 +68,22 @@ impl People {
 
     /// When the next person changes.
     pub fn next_wake(&self) -> Option<Timestamp> {
-        self.persons.iter().map(|person| person.next).min()
+        self.due.first().map(|(at, _)| *at)
     }
 
     /// The changes that are due: the person's place, the version, and the state as the source tells it.
     pub fn wake(&mut self, now: Timestamp) -> Vec<(usize, u64, Presence)> {
         let mut changes = Vec::new();
-        for (place, person) in self.persons.iter_mut().enumerate() {
-            if person.next > now {
-                continue;
-            }
+        while let Some(&(at, place)) = self.due.first()
+            && at <= now
+        {
+            self.due.pop_first();
+            let person = &mut self.persons[place];
             person.version += 1;
             // Between no time and twice the mean: the mean is right, and nobody waits for ever.
             person.next =
                 now + Duration::from_millis(1 + self.entropy.below(2 * millis(self.pace).max(1)));
+            self.due.insert((person.next, place));
             let state = state(&mut self.entropy, person);
             changes.push((place, person.version, state));
         }
@@ -122,6 +129,13 @@ pub fn version_in<'a>(notes: impl IntoIterator<Item = &'a str>) -> Option<u64> {
     notes
         .into_iter()
         .find_map(|note| note.trim().strip_prefix('v')?.parse().ok())
+}
+
+/// A state in a few words: what watchers must be shown of it besides its version.
+pub fn gist(basic: Option<&str>, activities: &[String]) -> String {
+    let mut words = vec![basic.unwrap_or("unknown")];
+    words.extend(activities.iter().map(String::as_str));
+    words.join(" ")
 }
 
 #[cfg(test)]

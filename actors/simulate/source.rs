@@ -12,12 +12,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use rollcall_core::manager::{self, Frame, FrameFinder, Hello, Message, Presence};
+use rollcall_core::manager::{self, Basic, Frame, FrameFinder, Hello, Message, Presence};
+use rollcall_core::time::Timestamp;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 
 use super::books::Books;
-use super::people::People;
+use super::people::{People, gist};
+use super::sabotage::Sabotage;
 use crate::clock::Clock;
 use crate::transport::{Network, Stream};
 
@@ -39,7 +41,9 @@ pub struct Source {
     /// Who writes down what happens.
     pub books: Books,
     /// When people stop changing.
-    pub until: rollcall_core::time::Timestamp,
+    pub until: Timestamp,
+    /// What it does wrong on purpose.
+    pub sabotage: Option<Sabotage>,
 }
 
 /// A session of the source with its Manager.
@@ -106,8 +110,11 @@ impl Source {
         }
         let changes = self.people.wake(now);
         for (place, version, presence) in &changes {
-            self.books
-                .with(|ledger, _| ledger.said(now, &presence.entity, *version));
+            let gist = gist(presence.basic.map(Basic::as_str), &presence.activities);
+            if self.sabotage != Some(Sabotage::MadeUpStates) {
+                self.books
+                    .with(|ledger, _| ledger.said(now, &presence.entity, *version, gist));
+            }
             latest[*place] = Some(presence.clone());
         }
         changes
@@ -180,8 +187,12 @@ impl Source {
                 }
                 Ok(_) | Err(_) => continue,
             };
-            self.books
-                .with(|ledger, _| ledger.answered(now, self.number, session.run, seq));
+            self.books.with(|ledger, _| {
+                ledger.answered(now, self.number, session.run, seq);
+                if self.sabotage == Some(Sabotage::SecondAnswer) {
+                    ledger.answered(now, self.number, session.run, seq);
+                }
+            });
         }
     }
 }

@@ -16,6 +16,7 @@ use rollcall_core::manager::{self, Basic, Frame, FrameFinder, Hello, Message, Pr
 use rollcall_core::time::Timestamp;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
+use tracing::debug;
 
 use super::books::Books;
 use super::people::{People, gist};
@@ -78,7 +79,9 @@ impl Source {
             };
             if let Ok(stream) = connected {
                 run += 1;
+                debug!(source = self.number, run, "session begins");
                 self.session(stream, run, &mut latest).await;
+                debug!(source = self.number, run, "session over");
                 self.books
                     .with(|ledger, _| ledger.session_lost(self.number, run));
             }

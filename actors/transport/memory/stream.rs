@@ -95,15 +95,17 @@ impl End {
             .for_each(Waker::wake);
     }
 
-    /// True if it was whole until now.
+    /// True if it was whole until now. One that was broken before keeps what it has still to say: that it was reset.
     fn fail(&mut self, kind: io::ErrorKind) -> bool {
-        let was_whole = self.broken.is_none();
-        self.broken.get_or_insert(kind);
+        if self.broken.is_some() {
+            return false;
+        }
+        self.broken = Some(kind);
         self.received.clear();
         self.stalled.clear();
         self.stalled_since = None;
         self.wake();
-        was_whole
+        true
     }
 }
 

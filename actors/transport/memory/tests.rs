@@ -295,6 +295,22 @@ fn a_crash_kills_sockets_and_streams_and_a_restart_begins_with_none() {
 }
 
 #[test]
+fn a_second_crash_does_not_swallow_the_reset_of_the_first() {
+    in_virtual_time(async {
+        let (network, alice, bob) = two_hosts(9);
+        let (mut client, _server) = pair(&alice, &bob).await;
+        network.partition(&[&bob], &[&alice]);
+        network.crash(&bob);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        network.crash(&bob);
+        network.heal_all();
+        let read = timeout(Duration::from_secs(1), client.read(&mut [0; 8])).await;
+        let error = read.expect("in time").expect_err("a reset");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    });
+}
+
+#[test]
 fn names_resolve_to_hosts_and_aliases_and_unknown_ones_to_an_error() {
     in_virtual_time(async {
         let (network, alice, _bob) = two_hosts(9);

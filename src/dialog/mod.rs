@@ -256,12 +256,6 @@ impl Dialog {
         self.local_cseq
     }
 
-    /// Goes on counting from here, unless we are further already: after a restart, what was used last is not known, and
-    /// the epoch of the store puts the count safely above it.
-    pub fn skip_to_cseq(&mut self, cseq: u32) {
-        self.local_cseq = self.local_cseq.max(cseq);
-    }
-
     /// The highest CSeq of the other end.
     pub fn remote_cseq(&self) -> Option<u32> {
         self.remote_cseq

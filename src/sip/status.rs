@@ -109,11 +109,6 @@ impl StatusCode {
     pub const fn is_success(self) -> bool {
         self.0 >= 200 && self.0 < 300
     }
-
-    /// Anything but 1xx: the transaction is answered.
-    pub const fn is_final(self) -> bool {
-        self.0 >= 200
-    }
 }
 
 impl fmt::Display for StatusCode {
@@ -150,8 +145,8 @@ mod tests {
 
     #[test]
     fn classes_follow_the_first_digit() {
-        assert!(StatusCode::TRYING.is_provisional() && !StatusCode::TRYING.is_final());
-        assert!(StatusCode::ACCEPTED.is_success() && StatusCode::ACCEPTED.is_final());
-        assert!(!StatusCode::BAD_EVENT.is_success() && StatusCode::BAD_EVENT.is_final());
+        assert!(StatusCode::TRYING.is_provisional() && !StatusCode::TRYING.is_success());
+        assert!(StatusCode::ACCEPTED.is_success() && !StatusCode::ACCEPTED.is_provisional());
+        assert!(!StatusCode::BAD_EVENT.is_success() && !StatusCode::BAD_EVENT.is_provisional());
     }
 }

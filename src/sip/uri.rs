@@ -299,11 +299,6 @@ impl Uri {
             && params_match(&other.params, &self.params)
             && headers_match(self.headers.as_deref(), other.headers.as_deref())
     }
-
-    /// Whether the host part is a sip host that can be asked: not so for `tel:` or `urn:`.
-    pub fn has_host(&self) -> bool {
-        self.opaque.is_none()
-    }
 }
 
 /// `host` or `host:port`.

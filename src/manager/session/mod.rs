@@ -194,11 +194,6 @@ impl Session {
         }
     }
 
-    /// Whether it is over.
-    pub fn has_ended(&self) -> bool {
-        self.phase == Phase::Ended
-    }
-
     /// Whether the peers have greeted each other.
     pub fn is_open(&self) -> bool {
         matches!(self.phase, Phase::Open { .. })

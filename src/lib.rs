@@ -5,10 +5,11 @@
 //! every rule of the protocol can be tested as a value, and the same code runs over real sockets and in simulated time.
 //!
 //! Modules depend on each other in one direction:
-//! `time entropy keyed` ← `sip` ← `exchange` ← `transaction dialog endpoint` ← `subscription publication` ← `registry`;
+//! `time entropy again keyed` ← `sip` ← `exchange` ← `transaction dialog endpoint` ← `subscription publication` ← `registry`;
 //! `pidf` ← `presence` ← `registry`; `manager` sees `pidf` only; `buffer` and `publisher` make up the Presence Client,
 //! `watcher` is the other end of a subscription.
 
+pub mod again;
 pub mod buffer;
 pub mod dialog;
 pub mod endpoint;

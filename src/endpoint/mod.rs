@@ -40,7 +40,7 @@ pub use modules::{
 use crate::entropy::Entropy;
 use crate::exchange::{ConnectionId, Flow, Outcome, OutcomeResult, Token, Transport};
 use crate::keyed::Secret;
-use crate::sip::{FramingError, Message};
+use crate::sip::{Fault, FramingError, Message, StatusCode};
 use crate::time::{Timestamp, Wheel};
 use crate::transaction::{Clients, Ended, Fired, Servers, Timer};
 
@@ -116,18 +116,10 @@ impl Endpoint {
         match Message::parse(bytes) {
             Ok(message) if message.is_request() => self.request(now, flow, message, out),
             Ok(message) => self.response(now, flow, message, out),
-            Err(error) => match (error.status(), error.message()) {
-                (Some(status), Some(message)) => {
-                    self.refuse(
-                        now,
-                        &flow,
-                        message,
-                        &Refusal::Unreadable(status, error.fault()),
-                        out,
-                    );
-                }
-                (None, _) | (_, None) => self.counters.unreadable += 1,
-            },
+            Err(error) => {
+                let answer = error.status().zip(error.message());
+                self.unreadable(now, &flow, answer, error.fault(), out);
+            }
         }
     }
 
@@ -141,21 +133,28 @@ impl Endpoint {
     ) {
         self.counters.received += 1;
         self.stands(&flow);
-        match (error.status(), error.message()) {
-            (Some(status), Some(message)) => {
-                self.refuse(
-                    now,
-                    &flow,
-                    message,
-                    &Refusal::Unreadable(status, error.fault()),
-                    out,
-                );
-            }
-            (None, _) | (_, None) => self.counters.unreadable += 1,
-        }
+        let answer = error.status().zip(error.message());
+        self.unreadable(now, &flow, answer, error.fault(), out);
         out.push(Effect::Close {
             connection: flow.connection,
         });
+    }
+
+    /// Answers what could be read in part, if an answer is possible.
+    fn unreadable(
+        &mut self,
+        now: Timestamp,
+        flow: &Flow,
+        answer: Option<(StatusCode, &Message)>,
+        fault: Fault,
+        out: &mut Vec<Effect>,
+    ) {
+        match answer {
+            Some((status, message)) => {
+                self.refuse(now, flow, message, &Refusal::Unreadable(status, fault), out);
+            }
+            None => self.counters.unreadable += 1,
+        }
     }
 
     /// Takes note that a connection is gone, and with it the requests that were sent over it.

@@ -5,11 +5,9 @@ use std::time::Duration;
 use super::answer::{Lost, Verdict};
 use super::machine::{Held, State, Step};
 use super::{Effect, Key, Phase, Publisher, Tag};
+use crate::again;
 use crate::buffer::{EntryId, Outcome};
 use crate::time::Timestamp;
-
-/// A `Retry-After` is honoured up to an hour: a server that names a year by mistake is still found without a human.
-const LONGEST_RETRY_AFTER: u32 = 3600;
 
 /// A request that has ended, and what came for the presentity meanwhile.
 pub(super) struct Flight {
@@ -117,7 +115,7 @@ impl Publisher {
         }
         let granted = Duration::from_secs(u64::from(expires.unwrap_or(self.expires)));
         let expires_at = now + granted;
-        let refresh_at = now + self.refresh_after(granted);
+        let refresh_at = now + again::refresh(granted, &mut self.entropy);
         let machine = &mut self.machines[key];
         if let Step::Publish { body, .. } = step {
             machine.body = Some(body);
@@ -376,29 +374,9 @@ impl Publisher {
         }
     }
 
-    /// 80 to 90 % of what was granted, so that many publications do not come at once, and there is time for another
-    /// attempt.
-    fn refresh_after(&mut self, granted: Duration) -> Duration {
-        let millis = u64::try_from(granted.as_millis()).unwrap_or(u64::MAX);
-        let share = 800 + self.entropy.below(101);
-        Duration::from_millis((millis.saturating_mul(share) / 1000).max(1000))
-    }
-
-    /// Doubled with each failure, from the first delay to the longest, less up to a half by chance; not shorter than
-    /// the server asks.
     fn back_off(&mut self, failures: u32, after: Option<u32>) -> Duration {
-        let doubled = self
-            .settings
-            .retry_first
-            .saturating_mul(1 << failures.saturating_sub(1).min(16));
-        let full = doubled
-            .min(self.settings.retry_most)
-            .max(Duration::from_millis(2));
-        let millis = u64::try_from(full.as_millis()).unwrap_or(u64::MAX);
-        let by_chance = Duration::from_millis(millis / 2 + self.entropy.below(millis / 2 + 1));
-        by_chance.max(Duration::from_secs(u64::from(
-            after.unwrap_or(0).min(LONGEST_RETRY_AFTER),
-        )))
+        let (first, most) = (self.settings.retry_first, self.settings.retry_most);
+        again::back_off_as_asked(first, most, failures, after, &mut self.entropy)
     }
 }
 

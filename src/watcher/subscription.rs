@@ -5,13 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{Effect, Key, News, Watcher};
+use crate::again;
 use crate::dialog::{Dialog, Target};
 use crate::exchange::{ConnectionId, Destination, Flow, LOCAL_CONTACT, Outgoing, Token};
 use crate::sip::{Head, Method, Name, SubscriptionStateValue};
 use crate::time::Timestamp;
-
-/// A `Retry-After` is honoured up to an hour: a server that names a year by mistake is still found without a human.
-const LONGEST_RETRY_AFTER: u32 = 3600;
 
 /// A subscription that lived as long as this had nothing wrong with it when it was lost.
 const LIVED: Duration = Duration::from_secs(30);
@@ -287,27 +285,13 @@ impl Watcher {
         self.rest(key, Phase::Waiting { at });
     }
 
-    /// 80 to 90 % of what is left, so that many subscriptions do not come at once, and there is time for another attempt.
+    /// When to refresh what ends then.
     pub(super) fn refresh_at(&mut self, now: Timestamp, expires_at: Timestamp) -> Timestamp {
-        let left = u64::try_from(expires_at.since(now).as_millis()).unwrap_or(u64::MAX);
-        let share = 800 + self.entropy.below(101);
-        now + Duration::from_millis((left.saturating_mul(share) / 1000).max(1000))
+        now + again::refresh(expires_at.since(now), &mut self.entropy)
     }
 
-    /// Doubled with each failure, from the first delay to the longest, less up to a half by chance; not shorter than
-    /// the server asks.
     pub(super) fn back_off(&mut self, failures: u32, after: Option<u32>) -> Duration {
-        let doubled = self
-            .settings
-            .retry_first
-            .saturating_mul(1 << failures.saturating_sub(1).min(16));
-        let full = doubled
-            .min(self.settings.retry_most)
-            .max(Duration::from_millis(2));
-        let millis = u64::try_from(full.as_millis()).unwrap_or(u64::MAX);
-        let by_chance = Duration::from_millis(millis / 2 + self.entropy.below(millis / 2 + 1));
-        by_chance.max(Duration::from_secs(u64::from(
-            after.unwrap_or(0).min(LONGEST_RETRY_AFTER),
-        )))
+        let (first, most) = (self.settings.retry_first, self.settings.retry_most);
+        again::back_off_as_asked(first, most, failures, after, &mut self.entropy)
     }
 }

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
+use crate::again;
 use crate::entropy::Entropy;
 
-/// Exponential back-off with jitter: the wait doubles from the first to the longest, and each wait is drawn from its upper
-/// half, so that clients that lost their Manager together do not come back together.
+/// [`again::back_off`] with the count of failures.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     first: Duration,
     longest: Duration,
-    attempts: u32,
+    failures: u32,
     entropy: Entropy,
 }
 
@@ -20,24 +20,20 @@ impl Backoff {
         Self {
             first,
             longest,
-            attempts: 0,
+            failures: 0,
             entropy,
         }
     }
 
     /// How long to wait now.
     pub fn next_wait(&mut self) -> Duration {
-        let doubled = self.first.saturating_mul(1 << self.attempts.min(30));
-        let longest = doubled.min(self.longest);
-        self.attempts = self.attempts.saturating_add(1);
-        let half = longest / 2;
-        let millis = u64::try_from(half.as_millis()).unwrap_or(u64::MAX);
-        half + Duration::from_millis(self.entropy.below(millis.saturating_add(1)))
+        self.failures = self.failures.saturating_add(1);
+        again::back_off(self.first, self.longest, self.failures, &mut self.entropy)
     }
 
     /// It worked: the next wait is a short one again.
     pub fn reset(&mut self) {
-        self.attempts = 0;
+        self.failures = 0;
     }
 }
 

@@ -456,7 +456,7 @@ fn the_last_word_is_there_after_a_restart_with_a_state_file() {
         }
         // Its last write may still be on its way out.
         let begun = std::time::Instant::now();
-        while crate::manager::journal::Keeper::new(path.clone()).is_err() {
+        while journal::Keeper::new(path.clone()).is_err() {
             assert!(begun.elapsed() < Duration::from_secs(10));
             std::thread::yield_now();
         }

@@ -213,12 +213,12 @@ impl Registry {
             let presentity = self.presentities.get(subscription.presentity)?;
             let same =
                 presentity.package == asked.package && subscription.event_id == asked.event_id;
-            (same && subscription.notifier.ending().is_none()).then_some((
-                *row,
-                subscription,
-                presentity,
-            ))
+            same.then_some((*row, subscription, presentity))
         });
+        if found.is_some_and(|(_, subscription, _)| subscription.notifier.ending().is_some()) {
+            // Its last NOTIFY is still to come, and would be taken for the end of a new one of that name.
+            return Err(SubscribeError::NoSuchSubscription);
+        }
         let lock = Some(Lock::Dialog(dialog_row));
         let Some((row, subscription, presentity)) = found else {
             let other = members.iter().find_map(|row| {

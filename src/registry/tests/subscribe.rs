@@ -387,3 +387,22 @@ fn watchers_of_a_presentity_have_a_limit_and_a_fetch_is_still_served() {
     assert_eq!(said[2], "2: 403");
     assert!(said[3].starts_with("3: 200 "), "{said:?}");
 }
+
+/// The watcher would take the last NOTIFY of the old one for the end of the new one.
+#[test]
+fn a_subscription_that_is_ending_is_not_made_anew_in_its_dialog() {
+    let mut desk = Desk::new();
+    desk.subscribe("");
+    desk.answer("200 OK");
+    let second = format!("{WITHIN}|Event: presence;id=2");
+    desk.subscribe(&format!("{second}|Expires: 60"));
+    desk.pass(60_000);
+    desk.happened();
+    desk.subscribe(&second);
+    assert_eq!(desk.said(), ["3: 481"]);
+    desk.answer("200 OK");
+    let said = desk.said();
+    assert!(said[0].contains("Event: presence;id=2 | Subscription-State: terminated"), "{said:?}");
+    desk.subscribe(&second);
+    assert!(desk.said()[0].starts_with("4: 200 "));
+}

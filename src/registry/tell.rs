@@ -181,6 +181,10 @@ impl Registry {
         let Some(subscription) = self.subscriptions.get(watcher) else {
             return;
         };
+        // The watcher has said that it does not know it.
+        if subscription.doomed.is_some() {
+            return;
+        }
         let (row, state) = (subscription.dialog, Ok(subscription.expires_at));
         let exhausted = self
             .subscriptions

@@ -27,6 +27,8 @@ pub struct Desk {
     pub registry: Registry,
     pub now: Timestamp,
     pub mood: StoreMood,
+    /// Whether a conflict is a mistake, as it is unless the store has failed before.
+    pub strict: bool,
     pub settings: Settings,
     pub records: BTreeMap<RecordKey, (Version, Record)>,
     pub waiting: VecDeque<Commit>,
@@ -72,6 +74,7 @@ impl Desk {
             registry: Registry::new(settings.clone(), 3, Entropy::from_number(1), 1),
             now: Timestamp::from_millis(START),
             mood: StoreMood::Prompt,
+            strict: true,
             settings,
             records: BTreeMap::new(),
             waiting: VecDeque::new(),
@@ -237,9 +240,17 @@ impl Desk {
 
     /// A store that is strict about versions.
     fn store(&mut self, commit: &Commit) -> CommitOutcome {
+        let mut others = Vec::new();
         for change in &commit.changes {
-            let stored = self.records.get(&change.key).map(|(version, _)| *version);
-            assert_eq!(stored, change.expect, "version of {:?}", change.key);
+            let stored = self.records.get(&change.key);
+            let version = stored.map(|(version, _)| *version);
+            if version != change.expect {
+                assert!(!self.strict, "{version:?} is the version of {change:?}");
+                others.push((change.key.clone(), stored.cloned()));
+            }
+        }
+        if !others.is_empty() {
+            return CommitOutcome::Conflict(others);
         }
         for change in &commit.changes {
             match &change.record {

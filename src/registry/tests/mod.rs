@@ -1,4 +1,5 @@
 mod publish;
+mod random;
 mod register;
 mod restart;
 mod store;

@@ -402,7 +402,10 @@ fn a_subscription_that_is_ending_is_not_made_anew_in_its_dialog() {
     assert_eq!(desk.said(), ["3: 481"]);
     desk.answer("200 OK");
     let said = desk.said();
-    assert!(said[0].contains("Event: presence;id=2 | Subscription-State: terminated"), "{said:?}");
+    assert!(
+        said[0].contains("Event: presence;id=2 | Subscription-State: terminated"),
+        "{said:?}"
+    );
     desk.subscribe(&second);
     assert!(desk.said()[0].starts_with("4: 200 "));
 }

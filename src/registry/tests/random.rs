@@ -211,8 +211,8 @@ impl World {
                 self.tags += 1;
                 assert_eq!(tag.parse(), Ok(self.tags), "an old tag: {line}");
             }
-            if rest.starts_with("200 our") {
-                let tag = rest[7..].split(' ').next().expect("a tag");
+            if let Some(rest) = rest.strip_prefix("200 our") {
+                let tag = rest.split(' ').next().expect("a tag");
                 self.dialogs = self.dialogs.max(tag.parse().expect("a number"));
             }
         }

@@ -166,7 +166,9 @@ fn for_people_a_line_says_the_same() {
 
 #[test]
 fn nothing_of_a_packet_is_told_unless_it_is_asked_for() {
-    let (mut server, mut client) = server(&[]);
+    let (mut server, mut client) = server(&["--shards", "1"]);
+    // The log and what is said to people come over two pipes: that it listens says nothing about the log.
+    server.wait_for("the start", |line| line.contains("registry started"));
     let before = server.lines().len();
     for round in 0..20 {
         publish(&client, 10 * round + 1);

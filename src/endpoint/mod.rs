@@ -47,6 +47,9 @@ use crate::transaction::{Clients, Ended, Fired, Servers, Timer};
 /// The longest message that fits a datagram: IPv4's 65,535 bytes less the headers of IP and UDP.
 const MAX_DATAGRAM: usize = 65_507;
 
+/// More networks than a machine has.
+const MOST_LEARNED: usize = 64;
+
 /// A module in the endpoint's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModuleId(pub u16);
@@ -68,6 +71,8 @@ pub struct Endpoint {
     tickets: BTreeMap<u64, outgoing::Ticket>,
     last_ticket: u64,
     locals: Vec<(Transport, SocketAddr)>,
+    /// Further addresses at which datagrams have reached us: a socket that listens everywhere has one for each network.
+    learned: Vec<SocketAddr>,
     /// Connections that stand, with their other ends: an id that a store remembers from an earlier life of the node may
     /// have been given to somebody else since.
     connections: FxHashMap<ConnectionId, SocketAddr>,
@@ -96,6 +101,7 @@ impl Endpoint {
             tickets: BTreeMap::new(),
             last_ticket: 0,
             locals: Vec::new(),
+            learned: Vec::new(),
             connections: FxHashMap::default(),
             key: Vec::new(),
             head: Vec::new(),
@@ -257,11 +263,21 @@ impl Endpoint {
         (self.servers.len(), self.clients.len())
     }
 
-    /// Remembers the connection that a message came over.
+    /// Remembers the connection, or the address of ours, that a message came over.
     fn stands(&mut self, flow: &Flow) {
-        if flow.transport.is_reliable() && flow.shard == self.settings.shard {
-            self.connections.insert(flow.connection, flow.remote);
+        if flow.shard != self.settings.shard {
+            return;
         }
+        if flow.transport.is_reliable() {
+            self.connections.insert(flow.connection, flow.remote);
+        } else if self.learned.len() < MOST_LEARNED && !self.hears(flow.local) {
+            self.learned.push(flow.local);
+        }
+    }
+
+    /// Whether datagrams to this address reach us.
+    fn hears(&self, local: SocketAddr) -> bool {
+        self.locals.contains(&(Transport::Udp, local)) || self.learned.contains(&local)
     }
 
     /// Whether a flow can be sent over: a datagram always, a connection while it stands.

@@ -235,11 +235,12 @@ impl Endpoint {
         }
     }
 
-    /// The flow of a datagram from one of our addresses, `preferred` if it is one. None if no address of ours fits.
-    fn datagram(&self, remote: SocketAddr, preferred: Option<SocketAddr>) -> Option<Flow> {
-        let local = match preferred {
-            Some(local) if self.locals.contains(&(Transport::Udp, local)) => local,
-            Some(_) | None => self.local_for(Transport::Udp, remote.ip())?,
+    /// The flow of a datagram from one of our addresses, from `wanted` if that is given. None if no address of ours fits,
+    /// or `wanted` is none of them any more: then the transport knows which one its peer should see.
+    fn datagram(&self, remote: SocketAddr, wanted: Option<SocketAddr>) -> Option<Flow> {
+        let local = match wanted {
+            Some(local) => Some(local).filter(|local| self.hears(*local))?,
+            None => self.local_for(Transport::Udp, remote.ip())?,
         };
         Some(Flow {
             shard: self.settings.shard,

@@ -13,6 +13,7 @@ impl Endpoint {
     /// is never taken for one to the new.
     pub fn succeed(&mut self, now: Timestamp, failed: &Self, out: &mut Vec<Effect>) {
         self.locals.clone_from(&failed.locals);
+        self.learned.clone_from(&failed.learned);
         self.counters.clone_from(&failed.counters);
         self.connections.clone_from(&failed.connections);
         self.servers.count_on(&failed.servers);

@@ -277,18 +277,29 @@ fn a_flow_whose_connection_is_gone_gives_way_to_the_next_hop() {
     assert_eq!(bench.counters().flows_lost, 2);
 }
 
+/// From an earlier life of the node, or through a socket that listens on every network of the machine.
 #[test]
-fn a_flow_by_datagram_is_used_from_an_address_that_we_still_have() {
+fn a_flow_by_datagram_leaves_from_the_address_that_the_peer_knows_if_it_is_still_ours() {
     let mut bench = Bench::new();
-    let before = Flow {
-        local: address("127.0.0.1:9999"),
-        shard: 3,
+    let flow = Flow {
+        local: address("127.0.0.2:5060"),
         ..udp(5062)
     };
-    let effects = bench.send(notify(1, Destination::Flow(before)));
+    let before = Flow { shard: 3, ..flow };
+    assert_eq!(
+        show(&bench.send(notify(1, Destination::Flow(before)))),
+        ["route 1 Some(Udp) 127.0.0.1 Some(5062)"]
+    );
+    bench.receive(flow, &request("OPTIONS"));
+    let effects = bench.send(notify(2, Destination::Flow(before)));
     assert!(
-        matches!(&effects[..], [Effect::Send { flow, .. }] if *flow == udp(5062)),
+        matches!(&effects[..], [Effect::Send { flow: way, .. }] if *way == flow),
         "{effects:?}"
+    );
+    let text = sent(&effects);
+    assert_eq!(
+        header(&text, "Contact"),
+        Some("<sip:127.0.0.2:5060;transport=udp>")
     );
 }
 

@@ -1,5 +1,6 @@
 //! What the hub promises to sources and Presence Clients.
 
+mod random;
 mod sources;
 
 use std::time::Duration;

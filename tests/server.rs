@@ -13,6 +13,7 @@ pub mod kit;
 mod lives;
 mod notify;
 mod overload;
+mod partial;
 pub mod peer;
 mod publish;
 mod register;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use rollcall_core::endpoint::{ModuleId, ModuleTable, Sharding};
-use rollcall_core::registry;
+use rollcall_core::{pidf, registry};
 use serde_json::Value;
 
 use super::environment::Environment;
@@ -73,7 +73,7 @@ fn modules(settings: &registry::Settings) -> Result<ModuleTable, NodeError> {
             &claims(settings),
             Sharding::ByPresentity,
         )
-        .accepts(&["application/pidf+xml"])
+        .accepts(&[pidf::CONTENT_TYPE, pidf::PARTIAL_CONTENT_TYPE])
         .build()?;
     Ok(table)
 }

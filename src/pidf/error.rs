@@ -43,8 +43,8 @@ pub enum PidfError {
     /// The root is not `presence` of the PIDF namespace.
     #[error("the root element {0} is not a PIDF presence element")]
     WrongRoot(String),
-    /// A change to a document that is not here (RFC 5262).
-    #[error("a pidf-diff document is no full state")]
+    /// A change where a full state is asked for (RFC 5264, 4.3.2).
+    #[error("invalid partial publication: a pidf-diff document is no full state")]
     Partial,
     /// `presence` has no entity (RFC 3863, 4.1.1).
     #[error("the presence element has no entity")]
@@ -56,10 +56,12 @@ impl PidfError {
     pub const fn status(&self) -> u16 {
         match self {
             Self::TooLarge { .. } | Self::TooMany { .. } => 413,
-            Self::Encoding(_) | Self::Partial => 415,
-            Self::TooDeep { .. } | Self::Malformed { .. } | Self::WrongRoot(_) | Self::NoEntity => {
-                400
-            }
+            Self::Encoding(_) => 415,
+            Self::TooDeep { .. }
+            | Self::Malformed { .. }
+            | Self::WrongRoot(_)
+            | Self::Partial
+            | Self::NoEntity => 400,
         }
     }
 }

@@ -9,6 +9,7 @@ mod builder;
 mod document;
 mod error;
 mod moment;
+pub mod patch;
 mod read;
 pub mod vocabulary;
 pub mod xml;
@@ -28,6 +29,8 @@ pub use xml::Limits;
 
 /// Content type of the documents here (RFC 3863, 5.1).
 pub const CONTENT_TYPE: &str = "application/pidf+xml";
+/// Content type of partial presence: a full state or a change to one (RFC 5262, 5.2).
+pub const PARTIAL_CONTENT_TYPE: &str = "application/pidf-diff+xml";
 /// Namespace of `presence`, `tuple`, `status`, … (RFC 3863, 4.1).
 pub const PIDF_NS: &str = "urn:ietf:params:xml:ns:pidf";
 /// Namespace of `person`, `device`, `deviceID` (RFC 4479, 5.1).

@@ -179,7 +179,7 @@ fn the_root_must_be_presence_of_somebody() {
     );
     assert_eq!(
         status(&["<pidf-diff ", diff, " entity='pres:a@h'/>"].concat()),
-        Err(415)
+        Err(400)
     );
     assert_eq!(status(&["<presence ", pidf, "/>"].concat()), Err(400));
     assert_eq!(

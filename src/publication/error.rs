@@ -1,6 +1,7 @@
 //! Why a PUBLISH is refused, and what the publisher gets.
 
 use crate::pidf::PidfError;
+use crate::pidf::patch::PatchError;
 use crate::sip::{Head, HeaderError, Name, StatusCode};
 
 /// Why a PUBLISH is refused (RFC 3903, 6).
@@ -47,6 +48,9 @@ pub enum PublishError {
     /// A body that can't be read.
     #[error("{0}")]
     BadBody(#[from] PidfError),
+    /// A change that can't be applied; the state stays as it was.
+    #[error("{0}")]
+    BadChange(#[from] PatchError),
     /// A header that can't be read.
     #[error("{0}")]
     BadHeader(#[from] HeaderError),
@@ -83,6 +87,9 @@ impl PublishError {
             Self::BadBody(error) => {
                 StatusCode::new(error.status()).unwrap_or(StatusCode::BAD_REQUEST)
             }
+            Self::BadChange(error) => {
+                StatusCode::new(error.status()).unwrap_or(StatusCode::BAD_REQUEST)
+            }
             Self::BadHeader(error) => error.status(),
             Self::TooManyPublications(_) => StatusCode::FORBIDDEN,
             Self::Full { .. } | Self::NotStored { .. } => StatusCode::SERVICE_UNAVAILABLE,
@@ -95,6 +102,7 @@ impl PublishError {
             Self::SeveralConditions
             | Self::MissingBody
             | Self::BadBody(_)
+            | Self::BadChange(_)
             | Self::BadHeader(_)
             | Self::TooManyPublications(_)
             | Self::Full { .. } => Some(self.to_string()),
@@ -133,6 +141,7 @@ impl PublishError {
             | Self::MissingBody
             | Self::TooLarge { .. }
             | Self::BadBody(_)
+            | Self::BadChange(_)
             | Self::BadHeader(_)
             | Self::TooManyPublications(_) => {}
         }

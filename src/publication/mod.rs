@@ -25,24 +25,35 @@ use crate::sip::{Message, Name};
 
 pub use error::PublishError;
 
+/// A publication that is there, as far as a decision needs it.
+#[derive(Clone, Copy, Debug)]
+pub struct Held<'a> {
+    /// Its entity-tag.
+    pub etag: &'a str,
+    /// Its body: the full state.
+    pub body: &'a [u8],
+}
+
 /// A published body that was found good.
 #[derive(Clone, Debug)]
 pub struct Content {
     /// One of the package's types.
     pub content_type: Arc<str>,
-    /// As it came.
+    /// As it came; of a change, what it made of the state before it.
     pub body: Bytes,
     /// What was read in it, when the package's compositor looks into bodies.
     pub document: Option<Box<pidf::Document>>,
 }
 
 impl Content {
-    /// Reads a body as the package's compositor needs it.
+    /// Reads a body as the package's compositor needs it. A change to presence is applied to the state `before` it (RFC
+    /// 5264, 4.3.2); its root tells that it is one, whatever its type says.
     pub fn read(
         compositor: Compositor,
         content_type: Arc<str>,
-        body: Bytes,
+        mut body: Bytes,
         max: usize,
+        before: Option<&[u8]>,
     ) -> Result<Self, PublishError> {
         let document = match compositor {
             Compositor::Presence => {
@@ -50,7 +61,14 @@ impl Content {
                     bytes: max,
                     ..pidf::Limits::default()
                 };
-                Some(Box::new(pidf::Document::parse(&body, &limits)?))
+                let read = match (pidf::Document::parse(&body, &limits), before) {
+                    (Err(pidf::PidfError::Partial), Some(state)) => {
+                        body = pidf::patch::apply(state, &body, &limits)?;
+                        pidf::Document::parse(&body, &limits)
+                    }
+                    (read, _) => read,
+                };
+                Some(Box::new(read?))
             }
             Compositor::Latest => None,
         };
@@ -86,15 +104,15 @@ pub struct Decision {
     pub expires: u32,
 }
 
-/// Decides about a PUBLISH whose Request-URI and package have been found (steps 3 to 5 of RFC 3903, 6). `etags` are the
-/// entity-tags of the presentity's live publications.
+/// Decides about a PUBLISH whose Request-URI and package have been found (steps 3 to 5 of RFC 3903, 6). `publications` are
+/// the presentity's live ones.
 pub fn decide(
     request: &Message,
     package: &Package,
     limits: &Limits,
-    etags: &[&str],
+    publications: &[Held<'_>],
 ) -> Result<Decision, PublishError> {
-    let held = matching(request, etags)?;
+    let held = matching(request, publications)?;
     let expires = package
         .publication
         .grant(request.expires()?)
@@ -102,21 +120,24 @@ pub fn decide(
     let action = match (held, expires) {
         (Some(held), 0) => Action::Remove(held),
         (None, 0) => Action::Nothing,
-        (held, _) => match (held, content(request, package, limits)?) {
-            (Some(held), None) => Action::Refresh(held),
-            (Some(held), Some(content)) => Action::Modify(held, content),
-            (None, None) => return Err(PublishError::MissingBody),
-            (None, Some(_)) if etags.len() >= limits.publications => {
-                return Err(PublishError::TooManyPublications(limits.publications));
+        (held, _) => {
+            let before = held.map(|held| publications[held].body);
+            match (held, content(request, package, limits, before)?) {
+                (Some(held), None) => Action::Refresh(held),
+                (Some(held), Some(content)) => Action::Modify(held, content),
+                (None, None) => return Err(PublishError::MissingBody),
+                (None, Some(_)) if publications.len() >= limits.publications => {
+                    return Err(PublishError::TooManyPublications(limits.publications));
+                }
+                (None, Some(content)) => Action::Create(content),
             }
-            (None, Some(content)) => Action::Create(content),
-        },
+        }
     };
     Ok(Decision { action, expires })
 }
 
 /// Which publication the request is about.
-fn matching(request: &Message, etags: &[&str]) -> Result<Option<usize>, PublishError> {
+fn matching(request: &Message, publications: &[Held<'_>]) -> Result<Option<usize>, PublishError> {
     let mut conditions = request.values(Name::SipIfMatch);
     let Some(condition) = conditions.next() else {
         return Ok(None);
@@ -124,7 +145,7 @@ fn matching(request: &Message, etags: &[&str]) -> Result<Option<usize>, PublishE
     if conditions.next().is_some() {
         return Err(PublishError::SeveralConditions);
     }
-    match etags.iter().position(|etag| *etag == condition) {
+    match publications.iter().position(|held| held.etag == condition) {
         Some(held) => Ok(Some(held)),
         None => Err(PublishError::UnknownEntityTag(condition.into_owned())),
     }
@@ -135,6 +156,7 @@ fn content(
     request: &Message,
     package: &Package,
     limits: &Limits,
+    before: Option<&[u8]>,
 ) -> Result<Option<Content>, PublishError> {
     let body = request.body();
     if body.is_empty() {
@@ -147,10 +169,13 @@ fn content(
         });
     }
     let accept = || PublishError::UnsupportedMediaType {
-        accept: package.body_types.join(", "),
+        accept: package.publish_types.join(", "),
     };
     let content_type = request.content_type().ok_or_else(accept)?;
-    let content_type = package.body_type(&content_type).ok_or_else(accept)?.clone();
+    let content_type = package
+        .publish_type(&content_type)
+        .ok_or_else(accept)?
+        .clone();
     if request
         .values(Name::ContentEncoding)
         .any(|coding| !coding.eq_ignore_ascii_case("identity"))
@@ -159,7 +184,7 @@ fn content(
     }
     // A copy: the message is a slice of a buffer that hundreds share, and a publication would keep all of it for hours.
     let body = Bytes::copy_from_slice(&body);
-    Content::read(package.compositor, content_type, body, limits.body).map(Some)
+    Content::read(package.compositor, content_type, body, limits.body, before).map(Some)
 }
 
 /// Gives entity-tags that no publication ever had before, also by another shard or before a restart (RFC 3903, 6): the

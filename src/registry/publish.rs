@@ -9,7 +9,7 @@ use super::{Effect, Note, Registry, Stranger, presentity, seconds};
 use crate::exchange::{Incoming, Reply};
 use crate::pidf;
 use crate::presence;
-use crate::publication::{Action, Content, Decision, PublishError, decide};
+use crate::publication::{self, Action, Content, Decision, PublishError, decide};
 use crate::sip::{Head, Name, StatusCode};
 use crate::time::Timestamp;
 
@@ -82,13 +82,20 @@ impl Registry {
             return Ok(());
         };
         let package = &self.settings.packages[presentity.package];
-        let etags: Vec<&str> = presentity
+        let publications: Vec<publication::Held<'_>> = presentity
             .publications
             .iter()
-            .map(|held| &*held.record.etag)
+            .map(|held| publication::Held {
+                etag: &held.record.etag,
+                body: &held.record.body,
+            })
             .collect();
-        let Decision { action, expires } =
-            decide(&incoming.message, package, &self.settings.limits, &etags)?;
+        let Decision { action, expires } = decide(
+            &incoming.message,
+            package,
+            &self.settings.limits,
+            &publications,
+        )?;
         let min = package.publication.min;
         let action = match action {
             Action::Create(content) => match self.predecessor(row, &content) {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::pidf;
+
 /// How the publications of a presentity become the one document that watchers see (RFC 3903, 6; RFC 4479).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compositor {
@@ -40,8 +42,10 @@ impl Durations {
 pub struct Package {
     /// As in the Event header.
     pub name: Arc<str>,
-    /// Media types of published bodies and of NOTIFY, the preferred one first.
+    /// Media types of NOTIFY, the preferred one first.
     pub body_types: Vec<Arc<str>>,
+    /// Media types of published bodies, the preferred one first.
+    pub publish_types: Vec<Arc<str>>,
     /// Publication life.
     pub publication: Durations,
     /// Subscription life.
@@ -51,7 +55,7 @@ pub struct Package {
 }
 
 impl Package {
-    /// `presence` (RFC 3856): PIDF, an hour.
+    /// `presence` (RFC 3856): PIDF, published also in parts (RFC 5264), an hour.
     pub fn presence() -> Self {
         let durations = Durations {
             default: 3600,
@@ -60,18 +64,24 @@ impl Package {
         };
         Self {
             name: "presence".into(),
-            body_types: vec!["application/pidf+xml".into()],
+            body_types: vec![pidf::CONTENT_TYPE.into()],
+            publish_types: vec![pidf::CONTENT_TYPE.into(), pidf::PARTIAL_CONTENT_TYPE.into()],
             publication: durations,
             subscription: durations,
             compositor: Compositor::Presence,
         }
     }
 
-    /// The package's own instance of a body type, if it is one of its types.
-    pub fn body_type(&self, name: &str) -> Option<&Arc<str>> {
-        self.body_types
-            .iter()
-            .find(|known| known.eq_ignore_ascii_case(name))
+    /// Whether NOTIFYs may have this body type.
+    pub fn tells(&self, name: &str) -> bool {
+        let mut known = self.body_types.iter();
+        known.any(|known| known.eq_ignore_ascii_case(name))
+    }
+
+    /// The package's own instance of a published body type, if it is one of its types.
+    pub fn publish_type(&self, name: &str) -> Option<&Arc<str>> {
+        let mut known = self.publish_types.iter();
+        known.find(|known| known.eq_ignore_ascii_case(name))
     }
 }
 

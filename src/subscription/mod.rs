@@ -76,7 +76,7 @@ fn accepts(request: &Message, package: &Package) -> bool {
     let accepts = request.accepts().unwrap_or_default();
     accepts.iter().any(|range| {
         range == "*/*"
-            || package.body_type(range).is_some()
+            || package.tells(range)
             || range.strip_suffix("/*").is_some_and(|kind| {
                 package.body_types.iter().any(|known| {
                     known

@@ -7,11 +7,11 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rollcall::core::pidf::{Document, Limits};
+use rollcall::core::pidf::{Document, Limits, patch};
 use rollcall::core::presence::Summary;
 use rollcall::core::sip::{Message, Name};
 
-use super::{NOW, folder, manifest, tell};
+use super::{NOW, before, folder, manifest, tell};
 use crate::server::kit::{Dialog, Peer, Server, body, code, pidf, text};
 
 /// A datagram has no room for more, with its headers.
@@ -34,6 +34,8 @@ struct Case {
     file: String,
     outcome: String,
     raw: Vec<u8>,
+    /// Of a change: the full state that it is for.
+    before: Option<Vec<u8>>,
 }
 
 fn cases() -> Vec<Case> {
@@ -44,6 +46,7 @@ fn cases() -> Vec<Case> {
         };
         for (file, outcome, _) in manifest(&folder) {
             cases.push(Case {
+                before: before(&folder, &file),
                 raw: fs::read(folder.join(&file)).expect("a case"),
                 file,
                 outcome,
@@ -64,13 +67,20 @@ impl World<'_> {
     /// Publishes a case for this presentity, and says what is wrong with what follows.
     fn try_out(&mut self, case: &Case, uri: &str) -> Result<(), String> {
         Dialog::open(&mut self.phone, uri, 600, "");
-        let before = self.phone.notify();
-        let answer = self.publish(case, uri);
+        let mut before = self.phone.notify();
+        let mut head = "Event: presence\nContent-Type: application/pidf+xml\n".to_owned();
+        if let Some(full) = &case.before {
+            // A change is published as one, of the state that it is for (RFC 5264, 4.3.2).
+            let answer = self.publish(&case.file, full, uri, &head);
+            let etag = answer.text(Name::SipEtag).expect("an entity-tag");
+            head = format!(
+                "Event: presence\nContent-Type: application/pidf-diff+xml\nSIP-If-Match: {etag}\n"
+            );
+            before = self.phone.notify();
+        }
+        let answer = self.publish(&case.file, &case.raw, uri, &head);
         let status = code(&answer);
-        let is_change = case.file.ends_with("-pidf-diff.xml");
         let is_right = match &*case.outcome {
-            // Well-formed XML, but of another content type: a change, and no state (RFC 5262).
-            "accept" if is_change => status == 415,
             "accept" => status == 200,
             "reject" => (400..500).contains(&status),
             _ => status == 200 || (400..500).contains(&status),
@@ -87,27 +97,25 @@ impl World<'_> {
         self.follow(uri, number, etag.as_deref())
     }
 
-    /// The case as the body of a PUBLISH, and its answer.
-    fn publish(&mut self, case: &Case, uri: &str) -> Message {
-        let head = "Event: presence\nContent-Type: application/pidf+xml\n";
+    /// The document of a case as the body of a PUBLISH, and its answer.
+    fn publish(&mut self, file: &str, raw: &[u8], uri: &str, head: &str) -> Message {
         let request = self.desk.request("PUBLISH", uri, head, "");
-        let length = format!("Content-Length: {}\r\n", case.raw.len());
+        let length = format!("Content-Length: {}\r\n", raw.len());
         let mut bytes = request
             .replace("Content-Length: 0\r\n", &length)
             .into_bytes();
-        bytes.extend_from_slice(&case.raw);
+        bytes.extend_from_slice(raw);
         let begun = Instant::now();
         self.desk.send(&bytes);
         let answer = self.desk.response(self.desk.count, "PUBLISH");
         assert!(
             begun.elapsed() < Duration::from_secs(5),
-            "{}: {:?}",
-            case.file,
+            "{file}: {:?}",
             begun.elapsed()
         );
-        if case.raw.len() > LARGEST {
+        if raw.len() > LARGEST {
             // Too much for a message: the stream is not read on.
-            assert_eq!(code(&answer), 413, "{}", case.file);
+            assert_eq!(code(&answer), 413, "{file}");
             self.desk.expect_close();
             self.desk = self.server.by_tcp();
         }
@@ -128,7 +136,11 @@ impl World<'_> {
         if shown.entity() != uri && case.file == "spoofed-entity.xml" {
             return Err(format!("shown as {}", shown.entity()));
         }
-        if let Ok(said) = Document::parse(&Bytes::copy_from_slice(&case.raw), &roomy()) {
+        let said = match &case.before {
+            Some(full) => patch::apply(full, &case.raw, &roomy()).map_err(|e| e.to_string())?,
+            None => Bytes::copy_from_slice(&case.raw),
+        };
+        if let Ok(said) = Document::parse(&said, &roomy()) {
             let (said, shown) = (Summary::of(&said, NOW), Summary::of(&shown, NOW));
             if said != shown {
                 return Err(format!("said {said:?}, shown {shown:?}"));

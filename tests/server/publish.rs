@@ -113,7 +113,10 @@ fn what_cannot_be_published_is_refused_by_the_status_that_says_why() {
             "Event: presence\nContent-Type: text/plain\n",
             "open",
             415,
-            Some((Name::Accept, "application/pidf+xml")),
+            Some((
+                Name::Accept,
+                "application/pidf+xml, application/pidf-diff+xml",
+            )),
         ),
         (
             "no type",
@@ -121,7 +124,10 @@ fn what_cannot_be_published_is_refused_by_the_status_that_says_why() {
             presence,
             &open,
             415,
-            Some((Name::Accept, "application/pidf+xml")),
+            Some((
+                Name::Accept,
+                "application/pidf+xml, application/pidf-diff+xml",
+            )),
         ),
         (
             "coded",

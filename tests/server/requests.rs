@@ -18,7 +18,10 @@ fn options_tells_what_is_served() {
             assert!(allow.contains(method), "{allow}");
         }
         assert_eq!(text(&answer, Name::AllowEvents), "presence");
-        assert_eq!(text(&answer, Name::Accept), "application/pidf+xml");
+        assert_eq!(
+            text(&answer, Name::Accept),
+            "application/pidf+xml, application/pidf-diff+xml"
+        );
         assert!(answer.to_tag().is_some());
     }
 }

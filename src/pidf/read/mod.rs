@@ -31,8 +31,9 @@ pub(super) fn read(raw: &Bytes, limits: &Limits) -> Result<Document, PidfError> 
             Token::End { tag, end, depth } => reading.end(tag, end, depth),
             Token::Text(text) => reading.text(text),
             Token::Character(character) => reading.text(character.encode_utf8(&mut [0; 4])),
+            Token::Comment(_) => {}
             // A stylesheet for the whole document is not handed on.
-            Token::Instruction { depth } => reading.plain &= depth > 1,
+            Token::Instruction { depth, .. } => reading.plain &= depth > 1,
         }
     }
     Ok(Document {

@@ -13,8 +13,11 @@ mod tests;
 mod writer;
 
 pub use attributes::Attribute;
+pub(in crate::pidf) use chars::split_qname;
 pub use chars::{is_char, is_ncname, is_space, to_ncname};
 pub use scanner::{Limits, Scanner, Start, Token, check};
 pub use scope::{Declared, Known};
+pub(in crate::pidf) use scope::{XML_NS, XMLNS_NS};
+pub(in crate::pidf) use writer::push_text;
 pub(crate) use writer::push_value;
 pub use writer::{Writer, push_attribute};

@@ -53,8 +53,12 @@ pub enum Token<'a> {
     Text(&'a str),
     /// A character given by reference.
     Character(char),
+    /// A comment, without its markup.
+    Comment(&'a str),
     /// A processing instruction.
     Instruction {
+        /// Its target and what follows, without its markup.
+        content: &'a str,
         /// How many elements are open.
         depth: usize,
     },
@@ -167,6 +171,11 @@ impl<'a> Scanner<'a> {
         self.scope.find(prefix).map(|index| self.scope.get(index))
     }
 
+    /// The declarations that the element which began last makes itself.
+    pub fn own_declarations(&self) -> impl Iterator<Item = &Declared<'a>> {
+        self.scope.at_depth(self.depth)
+    }
+
     /// The next step; `None` at the end of a document that is complete.
     #[allow(
         clippy::should_implement_trait,
@@ -205,7 +214,9 @@ impl<'a> Scanner<'a> {
                         attributes::resolve(reference).map_err(|fault| malformed(at, fault))?,
                     )
                 }
-                Event::Comment(_) => continue,
+                Event::Comment(_) => {
+                    Token::Comment(&self.text[at + "<!--".len()..end - "-->".len()])
+                }
                 Event::Decl(_) if at == 0 => continue,
                 Event::Decl(_) => return Err(malformed(at, Fault::Declaration)),
                 Event::PI(_) => {
@@ -214,7 +225,8 @@ impl<'a> Scanner<'a> {
                     if !is_ncname(target) || target.eq_ignore_ascii_case("xml") {
                         return Err(malformed(at, Fault::Instruction));
                     }
-                    Token::Instruction { depth: self.depth }
+                    let depth = self.depth;
+                    Token::Instruction { content, depth }
                 }
                 Event::DocType(_) => return Err(malformed(at, Fault::Doctype)),
                 Event::Eof => {

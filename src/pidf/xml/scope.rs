@@ -4,8 +4,10 @@ use std::borrow::Cow;
 
 use crate::pidf::{DATA_MODEL_NS, PIDF_DIFF_NS, PIDF_NS, RPID_NS};
 
-const XML_NS: &str = "http://www.w3.org/XML/1998/namespace";
-const XMLNS_NS: &str = "http://www.w3.org/2000/xmlns/";
+/// Namespace of the prefix `xml`, which needs no declaration.
+pub(in crate::pidf) const XML_NS: &str = "http://www.w3.org/XML/1998/namespace";
+/// Namespace of the prefix `xmlns`.
+pub(in crate::pidf) const XMLNS_NS: &str = "http://www.w3.org/2000/xmlns/";
 
 /// Namespaces that the program has a use for, so that they are compared once, where they are declared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -114,6 +116,15 @@ impl<'a> Scope<'a> {
         {
             self.stack.pop();
         }
+    }
+
+    /// The declarations of the innermost element, which lies at `depth`, in their order.
+    pub fn at_depth(&self, depth: usize) -> impl Iterator<Item = &Declared<'a>> {
+        let outer = self
+            .stack
+            .iter()
+            .rposition(|declared| declared.depth < depth);
+        self.stack[outer.map_or(0, |at| at + 1)..].iter()
     }
 
     /// The index of the declaration that holds for a prefix.

@@ -280,7 +280,7 @@ proptest! {
                 Token::Start(_) => attribute = Some(scanner.attributes()[0].value().into_owned()),
                 Token::Text(text) => read.push_str(text),
                 Token::Character(character) => read.push(character),
-                Token::End { .. } | Token::Instruction { .. } => {}
+                Token::End { .. } | Token::Comment(_) | Token::Instruction { .. } => {}
             }
         }
         let carried = |text: &str| -> String {

@@ -119,6 +119,11 @@ pub(crate) fn push_value(out: &mut Vec<u8>, text: &str) {
     escape(out, text, true);
 }
 
+/// Appends `text` as it may stand between tags.
+pub(in crate::pidf) fn push_text(out: &mut Vec<u8>, text: &str) {
+    escape(out, text, false);
+}
+
 /// Appends `text` with what markup would read differently replaced. Characters that XML cannot carry at all become
 /// U+FFFD. In attributes also white space is written as references, since a reader would turn it into spaces.
 fn escape(out: &mut Vec<u8>, text: &str, in_attribute: bool) {

@@ -215,7 +215,10 @@ fn expanded(bytes: &[u8]) -> Vec<String> {
             }
             Token::Start(_) => {}
             Token::End { depth, .. } => names.push(["/", &depth.to_string()].concat()),
-            Token::Text(_) | Token::Character(_) | Token::Instruction { .. } => {}
+            Token::Text(_)
+            | Token::Character(_)
+            | Token::Comment(_)
+            | Token::Instruction { .. } => {}
         }
     }
     names

@@ -285,6 +285,7 @@ fn a_package_is_data_and_one_without_composition_shows_the_latest_body() {
     let package = Package {
         name: "mood".into(),
         body_types: vec!["text/plain".into()],
+        publish_types: vec!["text/plain".into()],
         publication: Durations {
             default: 120,
             min: 30,
@@ -377,5 +378,89 @@ fn an_id_that_all_phones_of_a_kind_send_does_not_make_them_one() {
             "store +publication v1",
             "2: 200 | Expires: 3600 | SIP-ETag: etag2"
         ]
+    );
+}
+
+/// A change of Bob's document (RFC 5262).
+fn change(operations: &str) -> String {
+    format!(
+        "<p:pidf-diff xmlns:p=\"urn:ietf:params:xml:ns:pidf-diff\" xmlns=\"urn:ietf:params:xml:ns:pidf\" \
+         entity=\"sip:bob@example.com\">{operations}</p:pidf-diff>"
+    )
+}
+
+const CLOSE: &str =
+    "<p:replace sel=\"presence/tuple[@id='t']/status/basic/text()\">closed</p:replace>";
+
+const GONE: &str = "<p:replace sel=\"presence/tuple/note/text()\">gone</p:replace>";
+
+fn publish_change(desk: &mut Desk, etag: &str, body: &str) {
+    let lines = format!("Content-Type: application/pidf-diff+xml|SIP-If-Match: {etag}");
+    desk.send("PUBLISH", "sip:bob@example.com", &lines, body);
+}
+
+#[test]
+fn a_change_is_applied_to_the_publication_that_its_tag_names() {
+    let mut desk = Desk::new();
+    desk.publish("", &pidf("open", "here"));
+    desk.subscribe("");
+    desk.answer("200 OK");
+    desk.happened();
+    publish_change(&mut desk, "etag1", &change(CLOSE));
+    desk.answer("200 OK");
+    let told = desk.happened();
+    assert_eq!(
+        told[..2],
+        [
+            "store +publication v2",
+            "3: 200 | Expires: 3600 | SIP-ETag: etag2"
+        ]
+    );
+    assert!(told[2].ends_with("= closed here"), "{told:?}");
+    // The next one starts from there, also after a restart.
+    desk.restart();
+    desk.happened();
+    publish_change(&mut desk, "etag2", &change(GONE));
+    desk.pass(2_000);
+    let told = desk.happened().join("\n");
+    assert!(told.contains("SIP-ETag: etag3"), "{told}");
+    assert!(told.contains("= closed gone"), "{told}");
+}
+
+#[test]
+fn a_change_that_cannot_be_applied_leaves_the_publication_as_it_was() {
+    let mut desk = Desk::new();
+    let long = "x".repeat(40_000);
+    desk.publish("", &pidf("open", &long));
+    desk.happened();
+    let two = format!("{CLOSE}<p:remove sel=\"presence/tuple/status/mood\"/>");
+    let entity = "<p:remove sel=\"presence/@entity\"/>";
+    let huge = format!("<p:add sel=\"*\"><note>{long}</note></p:add>");
+    for operations in [&*two, entity, &huge] {
+        publish_change(&mut desk, "etag1", &change(operations));
+    }
+    desk.subscribe("");
+    let happened = desk.happened();
+    assert_eq!(happened[..3], ["2: 400", "3: 400", "4: 413"]);
+    let told = happened.join("\n");
+    assert!(told.contains("= open xx"), "{told}");
+    desk.publish("SIP-If-Match: etag1", "");
+    let refreshed = desk.said();
+    assert!(refreshed[0].starts_with("6: 200"), "{refreshed:?}");
+}
+
+#[test]
+fn an_initial_publication_is_a_full_state() {
+    let mut desk = Desk::new();
+    let lines = "Content-Type: application/pidf-diff+xml";
+    desk.send("PUBLISH", "sip:bob@example.com", lines, &change(CLOSE));
+    let full = pidf("open", "").replace("presence", "p:pidf-full").replace(
+        "xmlns=",
+        "xmlns:p=\"urn:ietf:params:xml:ns:pidf-diff\" xmlns=",
+    );
+    desk.send("PUBLISH", "sip:bob@example.com", lines, &full);
+    assert_eq!(
+        desk.said(),
+        ["1: 400", "2: 200 | Expires: 3600 | SIP-ETag: etag1"]
     );
 }

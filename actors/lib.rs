@@ -38,7 +38,7 @@
 //! let server = ServerNode::start(&settings, Environment::real()?).await?;
 //! let Listening::Sip(at) = server.listening[0] else { unreachable!("it listens for SIP only") };
 //!
-//! // Nothing is published yet: the first NOTIFY says just that, and the watcher has seen enough.
+//! // Nothing is published yet: the first NOTIFY says closed, and the watcher has seen enough.
 //! let order = WatchOrder::new("sip:alice@example.com", SipServer::at(at));
 //! let (_handle, control) = Control::new();
 //! let mut seen = Vec::new();
@@ -47,7 +47,7 @@
 //!     Continue::No
 //! })
 //! .await?;
-//! assert_eq!(seen, ["sip:alice@example.com (nothing is published)"]);
+//! assert_eq!(seen, ["sip:alice@example.com closed"]);
 //! server.stop().await;
 //! # Ok::<_, node::NodeError>(())
 //! # }).expect("a loopback interface");

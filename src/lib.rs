@@ -7,7 +7,7 @@
 //! Modules depend on each other in one direction:
 //! `time entropy again keyed` ← `sip` ← `exchange` ← `transaction dialog endpoint` ← `subscription publication` ← `registry`;
 //! `pidf` ← `presence` ← `registry`; `manager` sees `pidf` only; `buffer` and `publisher` make up the Presence Client,
-//! `watcher` is the other end of a subscription.
+//! `watcher` is the other end of a subscription; `stun` stands alone.
 
 pub mod again;
 pub mod buffer;
@@ -23,6 +23,7 @@ pub mod publication;
 pub mod publisher;
 pub mod registry;
 pub mod sip;
+pub mod stun;
 pub mod subscription;
 pub mod time;
 pub mod transaction;

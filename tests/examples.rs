@@ -52,7 +52,7 @@ fn watch_one_prints_what_publish_one_publishes_until_it_is_interrupted() {
     let (_server, uri) = server();
     let watcher = example("watch_one", &["sip:you@example.com", &uri]);
     watcher.wait_for("the first state", |line| {
-        line == "sip:you@example.com (nothing is published)"
+        line == "sip:you@example.com closed"
     });
 
     let mut publisher = example("publish_one", &["sip:you@example.com", &uri]);
@@ -64,7 +64,7 @@ fn watch_one_prints_what_publish_one_publishes_until_it_is_interrupted() {
     publisher.signal("INT");
     assert!(publisher.ended().success());
     watcher.wait_for_from(seen, "its removal", |line| {
-        line == "sip:you@example.com (nothing is published)"
+        line == "sip:you@example.com closed"
     });
 }
 

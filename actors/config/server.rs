@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::{DOMAIN, IP, LISTEN, Listen};
-use super::kind::{List, OneOf, Optional, Span, Text, Whole, span_text as t, words};
+use super::kind::{List, OneOf, Optional, Span, Text, Truth, Whole, span_text as t, words};
 use super::section::Section;
 use super::{Settings, Timers};
 
@@ -74,6 +74,8 @@ pub struct Notify {
     pub pacing: Duration,
     /// How many NOTIFYs in a row may go unanswered before the subscription is removed (RFC 6665, 4.2.2).
     pub timeouts: u32,
+    /// Whether watchers are told "closed" of a presentity without publications, rather than nothing.
+    pub offline: bool,
 }
 
 /// Bounds on what peers can make a server keep or do.
@@ -176,6 +178,13 @@ impl Settings for Server {
                      says one; phones on radio links need a few.",
                     Whole(1..=100),
                     3,
+                ),
+                offline: s.key(
+                    "offline",
+                    "What is told of a presentity without publications: a document that says closed, since many phones \
+                     keep showing what was last published when a NOTIFY is empty; false sends an empty NOTIFY.",
+                    Truth,
+                    true,
                 ),
             }),
             timers: s.section("timers", Timers::read),

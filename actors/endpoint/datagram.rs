@@ -10,6 +10,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use bytes::Bytes;
 use rollcall_core::exchange::{ConnectionId, Flow, Transport};
+use rollcall_core::stun;
 use tokio::task::JoinHandle;
 
 use super::{Endpoint, trace};
@@ -153,7 +154,8 @@ async fn drain(
     }
 }
 
-/// Keep-alives over UDP: nothing but line ends, blanks or zeros (RFC 5626 has STUN for this; phones send these).
+/// Keep-alives over UDP that want no answer: nothing but line ends, blanks or zeros. RFC 5626 has STUN for this; many phones
+/// send these.
 fn is_keep_alive(bytes: &[u8]) -> bool {
     bytes.iter().all(|b| matches!(b, b'\r' | b'\n' | b' ' | 0))
 }
@@ -187,6 +189,11 @@ impl Handler<Datagrams> for Endpoint {
                 remote,
                 connection: ConnectionId(0),
             };
+            if let Some(answer) = stun::answer(&bytes, remote) {
+                self.counters.stun_requests += 1;
+                self.send_datagram(flow, answer);
+                continue;
+            }
             trace::message("received", &flow, &bytes);
             self.receive(flow, bytes);
         }

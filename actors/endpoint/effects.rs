@@ -85,7 +85,7 @@ impl Endpoint {
         }
     }
 
-    fn send_datagram(&mut self, flow: Flow, bytes: Bytes) {
+    pub(super) fn send_datagram(&mut self, flow: Flow, bytes: Bytes) {
         let result = match self.port_for(&flow) {
             Some(port) => port
                 .send(bytes, flow.remote)

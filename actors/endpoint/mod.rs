@@ -124,6 +124,8 @@ pub struct Counters {
     pub socket_errors: u64,
     /// CRLF keep-alives, over UDP and TCP (RFC 5626, 4.4.1).
     pub keep_alives: u64,
+    /// STUN Binding requests over UDP, answered with the address they came from (RFC 5626, 4.4.2).
+    pub stun_requests: u64,
     /// Messages received over streams.
     pub stream_messages: u64,
     /// Connections that peers opened.

@@ -51,6 +51,7 @@ fn registry_settings(settings: &config::Server) -> registry::Settings {
         pacing: settings.notify.pacing,
         // All but the last of them are tolerated.
         notify_timeouts: settings.notify.timeouts.saturating_sub(1),
+        offline_document: settings.notify.offline,
         ..registry::Settings::default()
     }
 }

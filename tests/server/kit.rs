@@ -50,7 +50,8 @@ impl Server {
         for (section, body) in [
             ("[publish]", "min = \"1s\"\n"),
             ("[subscribe]", "min = \"1s\"\n"),
-            ("[notify]", "pacing = \"0s\"\n"),
+            // Nothing is told as nothing, so that no test takes one for the other.
+            ("[notify]", "pacing = \"0s\"\noffline = false\n"),
         ] {
             if !sections.contains(section) {
                 text.push_str(&format!("{section}\n{body}"));

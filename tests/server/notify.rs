@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use rollcall::core::sip::{Message, Name};
 
-use super::kit::{BOB, Dialog, Peer, Server, body, branch, code, pidf, publish, published, shown};
+use super::kit::{
+    BOB, Dialog, Peer, Server, body, branch, code, pidf, publish, published, shown, text,
+};
 
 fn note(text: &str) -> String {
     pidf(BOB, "t", "open", &format!("<note>{text}</note>"))
@@ -162,7 +164,7 @@ fn a_busy_watcher_is_told_again_when_it_said() {
 
 #[test]
 fn a_watcher_that_never_answers_is_forgotten_after_the_configured_number_of_timeouts() {
-    let sections = "[timers]\nt1 = \"10ms\"\nt2 = \"40ms\"\nt4 = \"50ms\"\n[notify]\npacing = \"0s\"\ntimeouts = 2\n";
+    let sections = "[timers]\nt1 = \"10ms\"\nt2 = \"40ms\"\nt4 = \"50ms\"\n[notify]\npacing = \"0s\"\noffline = false\ntimeouts = 2\n";
     let server = Server::with(1, sections);
     let mut phone = server.by_udp();
     let dialog = Dialog::open(&mut phone, BOB, 600, "");
@@ -216,7 +218,7 @@ fn an_end_that_comes_during_a_notify_waits_for_its_answer() {
 
 #[test]
 fn changes_of_one_presentity_are_gathered_for_as_long_as_is_configured() {
-    let server = Server::with(1, "[notify]\npacing = \"1s\"\n");
+    let server = Server::with(1, "[notify]\npacing = \"1s\"\noffline = false\n");
     let (mut desk, mut phone) = (server.by_udp(), server.by_udp());
     Dialog::open(&mut phone, BOB, 600, "");
     phone.notify();
@@ -236,4 +238,30 @@ fn changes_of_one_presentity_are_gathered_for_as_long_as_is_configured() {
     assert_eq!((cseq(&notify), body(&notify).contains("fourth")), (3, true));
     let answer = publish(&mut desk, BOB, "Expires: 0\n", "");
     assert!(answer.has(Name::SipEtag));
+}
+
+#[test]
+fn without_publications_watchers_are_told_closed() {
+    let server = Server::with(1, "[notify]\npacing = \"0s\"\n");
+    let (mut desk, mut phone) = (server.by_udp(), server.by_udp());
+    Dialog::open(&mut phone, BOB, 600, "");
+    let is_offline = |notify: &Message| {
+        assert_eq!(text(notify, Name::ContentType), "application/pidf+xml");
+        let document = body(notify);
+        assert!(
+            document.contains(&format!("entity=\"{BOB}\"")),
+            "{document}"
+        );
+        assert!(document.contains("<basic>closed</basic>"), "{document}");
+    };
+    is_offline(&phone.notify());
+    let etag = published(&mut desk, BOB, "", &pidf(BOB, "t", "open", ""));
+    assert!(body(&phone.notify()).contains("<basic>open</basic>"));
+    published(
+        &mut desk,
+        BOB,
+        &format!("SIP-If-Match: {etag}\nExpires: 0\n"),
+        "",
+    );
+    is_offline(&phone.notify());
 }

@@ -1,5 +1,8 @@
 //! What the endpoint answers by itself, and malformed requests, at a running server (RFC 3261, 8.2).
 
+use std::net::UdpSocket;
+use std::time::Duration;
+
 use rollcall::core::sip::Name;
 
 use super::kit::{BOB, Dialog, Server, body, code, pidf, published, text};
@@ -225,5 +228,30 @@ fn bad_input_leaves_what_is_stored_as_it_was() {
     published(&mut desk, BOB, &format!("SIP-If-Match: {etag}\n"), "");
     assert_eq!(code(&dialog.ask(&mut phone, 3, 600, "presence")), 200);
     assert_eq!(body(&phone.notify()), good);
+    server.assert_well();
+}
+
+#[test]
+fn a_stun_keep_alive_is_told_where_it_came_from() {
+    let server = Server::start();
+    for (local, to) in [("127.0.0.1:0", server.udp), ("[::1]:0", server.v6("udp"))] {
+        let phone = UdpSocket::bind(local).expect("a socket");
+        let limit = Some(Duration::from_secs(5));
+        phone.set_read_timeout(limit).expect("a limit");
+        let mut request = vec![0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42];
+        request.extend(1..=12);
+        phone.send_to(&request, to).expect("a datagram");
+        let mut room = [0; 100];
+        let (length, from) = phone.recv_from(&mut room).expect("an answer");
+        let answer = &room[..length];
+        assert_eq!(from, to);
+        assert_eq!((&answer[..2], &answer[4..20]), (&[1, 1][..], &request[4..]));
+        let port = u16::from_be_bytes([answer[26] ^ 0x21, answer[27] ^ 0x12]);
+        assert_eq!(port, phone.local_addr().expect("an address").port());
+    }
+    assert_eq!(
+        server.counters().get("endpoint.transport.stun_requests"),
+        Some(&2)
+    );
     server.assert_well();
 }

@@ -22,16 +22,20 @@ use rollcall_core::presence::{self, Source, Summary};
 use rollcall_core::time::Timestamp;
 
 mod patch_ops;
+mod protos;
 mod server_sip;
 mod server_xml;
+mod w3c;
 
 /// How many cases the corpora have, for the line that says what was left out.
-const CASES: [(&str, usize); 5] = [
+const CASES: [(&str, usize); 7] = [
     ("rfc4475", 33),
     ("rfc5118", 8),
     ("pidf", 36),
     ("hostile-xml", 62),
     ("patch-ops", 12),
+    ("protos-c07-sip", 3018),
+    ("hostile-xml's W3C suite", w3c::MEMBERS),
 ];
 /// 2026-11-22.
 const NOW: Timestamp = Timestamp::from_millis(1_795_300_000_000);
@@ -67,9 +71,14 @@ fn tell(line: &str) {
         .expect("standard error");
 }
 
-/// The rows of a manifest: file, outcome, and whether it is well formed where that is told.
+/// The rows of a corpus's manifest.
 fn manifest(folder: &Path) -> Vec<(String, String, Option<bool>)> {
-    let text = fs::read_to_string(folder.join("manifest.tsv")).expect("a manifest");
+    rows(&folder.join("manifest.tsv"))
+}
+
+/// The rows of a manifest: file, outcome, and whether it is well formed where that is told.
+fn rows(manifest: &Path) -> Vec<(String, String, Option<bool>)> {
+    let text = fs::read_to_string(manifest).expect("a manifest");
     let mut lines = text.lines();
     let header: Vec<&str> = lines.next().expect("a header").split('\t').collect();
     let column = |name: &str| header.iter().position(|title| *title == name);

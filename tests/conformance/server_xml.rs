@@ -15,7 +15,7 @@ use super::{NOW, before, folder, manifest, tell};
 use crate::server::kit::{Dialog, Peer, Server, body, code, pidf, text};
 
 /// A datagram has no room for more, with its headers.
-const LARGEST_DATAGRAM: usize = 64_500;
+pub const LARGEST_DATAGRAM: usize = 64_500;
 /// A message has no room for more, whatever carries it.
 const LARGEST: usize = Message::MAX_LEN - 1000;
 
@@ -54,6 +54,17 @@ fn cases() -> Vec<Case> {
         }
     }
     cases
+}
+
+/// A PUBLISH of a document that need not be text.
+pub fn request(desk: &mut Peer, uri: &str, head: &str, raw: &[u8]) -> Vec<u8> {
+    let request = desk.request("PUBLISH", uri, head, "");
+    let length = format!("Content-Length: {}\r\n", raw.len());
+    let mut bytes = request
+        .replace("Content-Length: 0\r\n", &length)
+        .into_bytes();
+    bytes.extend_from_slice(raw);
+    bytes
 }
 
 /// A server, who publishes, and who watches: over a connection, since what is shown may be too large for a datagram.
@@ -99,12 +110,7 @@ impl World<'_> {
 
     /// The document of a case as the body of a PUBLISH, and its answer.
     fn publish(&mut self, file: &str, raw: &[u8], uri: &str, head: &str) -> Message {
-        let request = self.desk.request("PUBLISH", uri, head, "");
-        let length = format!("Content-Length: {}\r\n", raw.len());
-        let mut bytes = request
-            .replace("Content-Length: 0\r\n", &length)
-            .into_bytes();
-        bytes.extend_from_slice(raw);
+        let bytes = request(&mut self.desk, uri, head, raw);
         let begun = Instant::now();
         self.desk.send(&bytes);
         let answer = self.desk.response(self.desk.count, "PUBLISH");
@@ -220,7 +226,7 @@ fn run(transport: &str, fits: impl Fn(&Case) -> bool) {
 }
 
 /// Resident memory of the server in KiB.
-fn resident(server: &Server) -> u64 {
+pub fn resident(server: &Server) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", server.process.id()));
     let status = status.expect("a process of ours");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

@@ -7,11 +7,12 @@
 //! Modules depend on each other in one direction:
 //! `time entropy again keyed` ← `sip` ← `exchange` ← `transaction dialog endpoint` ← `subscription publication` ← `registry`;
 //! `pidf` ← `presence` ← `registry`; `manager` sees `pidf` only; `buffer` and `publisher` make up the Presence Client,
-//! `watcher` is the other end of a subscription; `stun` stands alone.
+//! `watcher` is the other end of a subscription; `stun` stands alone; `digest` is the endpoint's.
 
 pub mod again;
 pub mod buffer;
 pub mod dialog;
+pub mod digest;
 pub mod endpoint;
 pub mod entropy;
 pub mod exchange;

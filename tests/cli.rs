@@ -146,7 +146,7 @@ fn the_version_is_that_of_the_package() {
 
 #[test]
 fn a_command_line_that_is_wrong_is_refused_with_a_hint() {
-    assert!(refused(&["servr"]).contains("a similar subcommand exists: 'server'"));
+    assert!(refused(&["servr"]).contains("similar subcommands exist: 'user', 'server'"));
     assert!(refused(&["server", "--lisen", "x"]).contains("a similar argument exists: '--listen'"));
     assert!(refused(&["watch"]).contains("<URI>..."));
     assert!(
@@ -169,13 +169,13 @@ fn a_flag_with_a_wrong_value_is_told_by_its_name_and_what_is_allowed() {
             "rollcall: --store: \"redis://x\" is no store; allowed is \"memory:\" or \"file:FOLDER\"\n",
         ),
         (
-            &["server", "--auth", "digest"],
-            "rollcall: --auth: \"digest\" is not allowed; allowed is \"off\"\n",
+            &["server", "--auth", "basic"],
+            "rollcall: --auth: \"basic\" is not allowed; allowed is \"auto\", \"digest\" or \"off\"\n",
         ),
         (
             &["server", "--listen", "udp:0.0.0.0:0"],
-            "rollcall: --listen: udp:0.0.0.0:0 is reachable from other machines and authentication is off; allowed are \
-             loopback addresses, or any with auth = \"off\" said explicitly\n",
+            "rollcall: --listen: udp:0.0.0.0:0 is reachable from other machines and nobody can log in; allowed are \
+             loopback addresses, or any with digest.users, a file of accounts, or with auth = \"off\" said explicitly\n",
         ),
         (
             &["manager", "--listen", "7000"],

@@ -233,7 +233,7 @@ fn a_refusal_comes_back_in_the_server_s_words() {
             ),
             (
                 "401 Unauthorized",
-                "refused: 401 the presence server asks for credentials, and none are configured",
+                "refused: 401 the presence server asks for credentials: none are configured, or they are wrong",
             ),
         ] {
             let said = world.say(Basic::Open);

@@ -1,5 +1,6 @@
 //! Black-box and interoperability tests: whole nodes, real sockets, real peers. One binary, a module a subject.
 
+mod authentication;
 mod cli;
 mod client;
 mod conformance;

@@ -82,7 +82,7 @@ fn every_rollcall_command_of_the_pages_is_understood() {
         }
     }
     let all = [
-        "run", "server", "client", "manager", "simulate", "publish", "watch", "check",
+        "run", "server", "client", "manager", "simulate", "publish", "watch", "user", "check",
     ];
     assert_eq!(
         roles,

@@ -35,6 +35,14 @@ pub(super) struct Client {
     #[arg(long, value_name = "TIME")]
     expires: Option<String>,
 
+    /// The user name for a server that asks for one
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+
+    /// Its password, from the environment: on a command line it could be read by others
+    #[arg(long, env = "ROLLCALL_PASSWORD", hide_env_values = true, hide = true)]
+    password: Option<String>,
+
     /// A file in which entity-tags outlive a restart
     #[arg(long, value_name = "FILE")]
     state: Option<String>,
@@ -48,6 +56,9 @@ impl Client {
         flags.set_list("--domain", &["domain"], &self.domain);
         flags.set_list("--listen", &["listen"], &self.listen);
         flags.set("--expires", &["expires"], self.expires.as_ref());
+        flags.set("--user", &["account", "user"], self.user.as_ref());
+        let password = &["account", "password"];
+        flags.set("ROLLCALL_PASSWORD", password, self.password.as_ref());
         flags.set("--state", &["state"], self.state.as_ref());
         let loaded = config::load::<config::Client>(self.config.as_deref(), flags)?;
         output::warn(&loaded.warnings);

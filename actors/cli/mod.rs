@@ -18,6 +18,7 @@ mod run;
 mod server;
 pub mod signals;
 mod simulate;
+mod user;
 mod watch;
 
 const EXIT_CODES: &str = "\
@@ -68,6 +69,7 @@ enum Command {
     Simulate(simulate::Simulate),
     Publish(publish::Publish),
     Watch(watch::Watch),
+    User(user::User),
     Check(check::Check),
 }
 
@@ -135,7 +137,11 @@ impl Command {
                 // The store's engine has much to say about itself.
                 "info,fjall=warn,lsm_tree=warn"
             }
-            Self::Simulate(_) | Self::Publish(_) | Self::Watch(_) | Self::Check(_) => "warn",
+            Self::Simulate(_)
+            | Self::Publish(_)
+            | Self::Watch(_)
+            | Self::User(_)
+            | Self::Check(_) => "warn",
         }
     }
 
@@ -148,6 +154,7 @@ impl Command {
             Self::Simulate(simulate) => simulate.run(),
             Self::Publish(publish) => publish.run(),
             Self::Watch(watch) => watch.run(),
+            Self::User(user) => user.run(),
             Self::Check(check) => check.run(),
         }
     }

@@ -1,6 +1,7 @@
 //! `rollcall publish`.
 
 use clap::{Args, ValueEnum};
+use rollcall_core::digest::Credentials;
 use rollcall_core::manager::Basic;
 
 use super::{CliError, output, signals};
@@ -37,6 +38,36 @@ pub(super) struct Publish {
     /// Keep it published until ctrl-c, then remove it; without, it is published once and expires
     #[arg(long)]
     keep: bool,
+
+    #[command(flatten)]
+    login: Login,
+}
+
+/// Who one is for a server that asks.
+#[derive(Debug, Args)]
+pub(super) struct Login {
+    /// The user name for a server that asks for one; the password is taken from ROLLCALL_PASSWORD
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+
+    /// Its password, from the environment: on a command line it could be read by others
+    #[arg(long, env = "ROLLCALL_PASSWORD", hide_env_values = true, hide = true)]
+    password: Option<String>,
+}
+
+impl Login {
+    pub(super) fn account(&self) -> Result<Option<Credentials>, CliError> {
+        match (self.user.clone(), self.password.clone()) {
+            (Some(user), Some(password)) => Ok(Some(Credentials { user, password })),
+            (Some(_), None) => Err(CliError::Argument {
+                flag: "--user",
+                sentence:
+                    "the environment variable ROLLCALL_PASSWORD has the password, and is not there"
+                        .to_owned(),
+            }),
+            (None, _) => Ok(None),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -66,6 +97,7 @@ impl Publish {
             note: self.note,
             expires: std::time::Duration::from_secs(self.expires.into()),
             keep: self.keep,
+            account: self.login.account()?,
         };
         if order.basic.is_none() && order.activities.is_empty() && order.note.is_none() {
             return Err(CliError::Argument {

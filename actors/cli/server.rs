@@ -34,9 +34,13 @@ pub(super) struct ServerFlags {
     #[arg(long, value_name = "STORE")]
     store: Option<String>,
 
-    /// Authenticate nobody; there is no other way yet, so it must be said to listen beyond loopback
-    #[arg(long, value_name = "off")]
+    /// How to authenticate: digest, off, or auto, which is digest as soon as the server listens beyond loopback
+    #[arg(long, value_name = "HOW")]
     auth: Option<String>,
+
+    /// The accounts, as rollcall user add writes them
+    #[arg(long, value_name = "FILE")]
+    users: Option<String>,
 
     /// Threads that share the presentities: 1 to 64, or auto
     #[arg(long, value_name = "N")]
@@ -65,6 +69,7 @@ impl ServerFlags {
         flags.set_list("--domain", &["domain"], &self.domain);
         flags.set("--store", &["store"], self.store.as_ref());
         flags.set("--auth", &["auth"], self.auth.as_ref());
+        flags.set("--users", &["digest", "users"], self.users.as_ref());
         flags.set("--shards", &["shards"], self.shards.as_ref());
         flags.set("--advertise", &["advertise"], self.advertise.as_ref());
     }
@@ -75,6 +80,11 @@ impl ServerFlags {
         flags.set_list("--domain", &["server", "domain"], &self.domain);
         flags.set("--store", &["server", "store"], self.store.as_ref());
         flags.set("--auth", &["server", "auth"], self.auth.as_ref());
+        flags.set(
+            "--users",
+            &["server", "digest", "users"],
+            self.users.as_ref(),
+        );
         flags.set("--shards", &["server", "shards"], self.shards.as_ref());
         flags.set(
             "--advertise",

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::output::{self, Reader};
-use super::publish::{presentity, server};
+use super::publish::{Login, presentity, server};
 use super::{CliError, signals};
 use crate::node::{self, Continue, Sighting, WatchOrder};
 
@@ -33,6 +33,9 @@ pub(super) struct Watch {
     /// The lifetime to ask for the subscriptions, in seconds; they are refreshed
     #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u32).range(1..=2_592_000))]
     expires: u32,
+
+    #[command(flatten)]
+    login: Login,
 }
 
 impl Watch {
@@ -45,6 +48,7 @@ impl Watch {
                 .collect::<Result<_, _>>()?,
             server: server(&self.server)?,
             expires: std::time::Duration::from_secs(self.expires.into()),
+            account: self.login.account()?,
         };
         let mut left = if self.once { Some(1) } else { self.count };
         let mut failed = false;

@@ -4,10 +4,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rollcall_core::digest::Credentials;
+
 use super::address::{DOMAIN, HOST_PORT, HostPort, LISTEN, Listen, SIP_SERVER, SipServer};
 use super::kind::{List, OneOf, Optional, Span, Truth, Whole, span_text as t, words};
 use super::section::Section;
-use super::{PATH, Settings, Timers};
+use super::{PATH, Settings, Timers, digest};
 
 /// What a Presence Client is told.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +45,8 @@ pub struct ClientCommon {
     pub link: Link,
     /// Timers of transactions.
     pub timers: Timers,
+    /// What it answers challenges with.
+    pub account: Option<Credentials>,
 }
 
 /// The circular buffer between Manager and publisher.
@@ -181,6 +185,7 @@ impl ClientCommon {
             }),
             link: s.section("link", Link::read),
             timers: s.section("timers", Timers::read),
+            account: s.section("account", digest::account),
         }
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 pub mod address;
 pub mod all_in_one;
 pub mod client;
+pub mod digest;
 pub mod kind;
 pub mod manager;
 pub mod problem;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::{DOMAIN, IP, LISTEN, Listen};
+use super::digest::Digest;
 use super::kind::{List, OneOf, Optional, Span, Text, Truth, Whole, span_text as t, words};
 use super::section::Section;
 use super::{Settings, Timers};
@@ -22,6 +23,8 @@ pub struct Server {
     pub shards: Option<u8>,
     /// How requests are authenticated.
     pub auth: Auth,
+    /// What digest needs.
+    pub digest: Digest,
     /// The address that peers reach us at, in place of the one we listen at.
     pub advertise: Option<IpAddr>,
     /// The Server header of responses; none when `None`.
@@ -52,6 +55,10 @@ pub enum Store {
 /// How requests are authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Auth {
+    /// By digest as soon as the server listens beyond loopback, else not at all.
+    Auto,
+    /// By digest.
+    Digest,
     /// Not at all.
     Off,
 }
@@ -144,10 +151,10 @@ impl Settings for Server {
             ),
             auth: s.key(
                 "auth",
-                "How requests are authenticated. This version can't do that yet, so \"off\" must be written here, or said by \
-                 --auth off, to listen beyond loopback: then whoever reaches the port may publish and watch.",
-                OneOf(&[("off", Auth::Off)]),
-                Auth::Off,
+                "How requests are authenticated: by digest, off, or auto, which is digest as soon as the server listens beyond \
+                 loopback. With off, whoever reaches the port may publish and watch.",
+                OneOf(&[("auto", Auth::Auto), ("digest", Auth::Digest), ("off", Auth::Off)]),
+                Auth::Auto,
             ),
             advertise: s.key(
                 "advertise",
@@ -161,6 +168,7 @@ impl Settings for Server {
                 Optional { none: "", meaning: "no header", kind: words("a product name") },
                 Some("rollcall".to_owned()),
             ),
+            digest: s.section("digest", Digest::read),
             publish: s.section("publish", |s| Expiry::read(s, 60, 3600, 24 * 3600)),
             subscribe: s.section("subscribe", |s| Expiry::read(s, 60, 3600, 24 * 3600)),
             register: s.section("register", |s| Expiry::read(s, 60, 3600, 24 * 3600)),
@@ -196,24 +204,42 @@ impl Settings for Server {
 }
 
 impl Server {
-    /// Without authentication a server that strangers reach is somebody's decision, never a default.
+    /// Whether requests are authenticated.
+    pub fn authenticates(&self) -> bool {
+        match self.auth {
+            Auth::Off => false,
+            Auth::Digest => true,
+            Auth::Auto => self.open().is_some(),
+        }
+    }
+
+    /// An address that strangers reach.
+    fn open(&self) -> Option<&Listen> {
+        let mut listen = self.listen.iter();
+        listen.find(|listen| !listen.addr.ip().is_loopback())
+    }
+
+    /// Without authentication a server that strangers reach is somebody's decision, never a default; and with it, somebody
+    /// must be able to log in.
     fn check_openness(&self, s: &mut Section<'_>) {
-        let Some(open) = self
-            .listen
-            .iter()
-            .find(|listen| !listen.addr.ip().is_loopback())
-        else {
+        let nobody = self.digest.users.is_none() && self.digest.trusted.is_empty();
+        if self.auth == Auth::Digest && nobody {
+            let sentence =
+                "digest needs digest.users, a file of accounts that rollcall user add writes";
+            s.problem("auth", sentence.to_owned());
+        }
+        let Some(open) = self.open() else {
             return;
         };
-        if s.given("auth") {
+        if self.auth == Auth::Off {
             let sentence = format!(
                 "{open} is reachable from other machines and authentication is off: anybody there can publish and watch"
             );
             s.warning("listen", sentence);
-        } else {
+        } else if self.auth == Auth::Auto && nobody {
             let sentence = format!(
-                "{open} is reachable from other machines and authentication is off; allowed are loopback addresses, or \
-                 any with auth = \"off\" said explicitly"
+                "{open} is reachable from other machines and nobody can log in; allowed are loopback addresses, or any \
+                 with digest.users, a file of accounts, or with auth = \"off\" said explicitly"
             );
             s.problem("listen", sentence);
         }

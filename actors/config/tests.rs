@@ -91,7 +91,7 @@ fn flags_win_over_the_file_and_are_checked_alike() {
     let problems = read::<Server>(Some("a.toml"), file, flags).unwrap_err();
     assert_eq!(
         problems.to_string(),
-        "--loss: there is no such key; there are listen, domain, store, shards, auth, advertise, server_name, publish, \
+        "--loss: there is no such key; there are listen, domain, store, shards, auth, advertise, server_name, digest, publish, \
          subscribe, register, notify, timers, limits\n\
          --shards: \"many\" is not allowed; allowed is a whole number from 1 to 64, or \"auto\" for one per core"
     );
@@ -102,8 +102,8 @@ fn a_server_that_strangers_reach_must_be_meant() {
     assert_eq!(
         problems::<Server>("listen = \"udp:0.0.0.0:5060\"\n"),
         [
-            "a.toml:1:10: listen: udp:0.0.0.0:5060 is reachable from other machines and authentication is off; allowed are \
-             loopback addresses, or any with auth = \"off\" said explicitly"
+            "a.toml:1:10: listen: udp:0.0.0.0:5060 is reachable from other machines and nobody can log in; allowed are \
+             loopback addresses, or any with digest.users, a file of accounts, or with auth = \"off\" said explicitly"
         ]
     );
     let open = "listen = \"udp:[::]:5060\"\nauth = \"off\"\n";

@@ -60,7 +60,11 @@ impl ClientNode {
             .module(BUFFER, "publish buffer", &client::claims(), Sharding::One)
             .module(PUBLISHER, "publisher", &[], Sharding::One)
             .build()?;
-        let stack = Stack::start(&Plan::client(common.timers), &modules, &mut environment);
+        let plan = Plan {
+            credentials: common.account.clone(),
+            ..Plan::client(common.timers)
+        };
+        let stack = Stack::start(&plan, &modules, &mut environment);
         let threads = (environment.thread(), environment.thread());
         let setup = client::Setup {
             buffer: buffer::Settings {

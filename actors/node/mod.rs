@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rollcall_core::digest::Credentials;
 use rollcall_core::manager::Basic;
 use rollcall_core::time::Timestamp;
 
@@ -18,6 +19,7 @@ use crate::config;
 use crate::simulate;
 use crate::store::StoreError;
 
+mod authentication;
 mod client;
 mod control;
 mod crash;
@@ -83,6 +85,14 @@ pub enum NodeError {
         /// What the system said.
         error: std::io::Error,
     },
+    /// A file of accounts can't be read.
+    #[error("file of accounts {}: {error}", path.display())]
+    Users {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: String,
+    },
     /// The store can't be used.
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -117,6 +127,8 @@ pub struct PublishOrder {
     pub expires: Duration,
     /// Refresh it until told to stop, then remove it; otherwise publish once and leave it to expire.
     pub keep: bool,
+    /// What challenges are answered with.
+    pub account: Option<Credentials>,
 }
 
 impl PublishOrder {
@@ -130,6 +142,7 @@ impl PublishOrder {
             note: None,
             expires: Duration::from_secs(3600),
             keep: false,
+            account: None,
         }
     }
 }
@@ -152,6 +165,8 @@ pub struct WatchOrder {
     pub server: config::SipServer,
     /// The lifetime asked for a subscription.
     pub expires: Duration,
+    /// What challenges are answered with.
+    pub account: Option<Credentials>,
 }
 
 impl WatchOrder {
@@ -161,6 +176,7 @@ impl WatchOrder {
             uris: vec![uri.into()],
             server,
             expires: Duration::from_secs(3600),
+            account: None,
         }
     }
 }

@@ -49,7 +49,11 @@ pub(super) async fn run(
     let modules = ModuleTable::builder()
         .module(PUBLISHER, "publisher", &[], Sharding::One)
         .build()?;
-    let stack = Stack::start(&Plan::default(), &modules, &mut environment);
+    let plan = Plan {
+        credentials: order.account.clone(),
+        ..Plan::default()
+    };
+    let stack = Stack::start(&plan, &modules, &mut environment);
     stack
         .listen(
             &listen_towards(&order.server, &environment.network).await?,

@@ -8,6 +8,7 @@ use rollcall_core::endpoint::{ModuleId, ModuleTable, Sharding};
 use rollcall_core::{pidf, registry};
 use serde_json::Value;
 
+use super::authentication::authentication;
 use super::environment::Environment;
 use super::stack::{Plan, Stack};
 use super::{Listening, NodeError};
@@ -103,6 +104,8 @@ impl ServerNode {
         let mut records = store::by_shard(store.load()?, shards);
         let plan = Plan {
             shards,
+            authentication: authentication(settings, &mut environment.entropy)?,
+            credentials: None,
             timers: settings.timers,
             server_name: settings.server_name.clone(),
             user_agent: settings.server_name.clone(),

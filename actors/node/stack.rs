@@ -1,8 +1,10 @@
 //! The SIP stack of a node: an endpoint for each shard, and the sockets they share.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use actix::prelude::*;
+use rollcall_core::digest::{Authentication, Credentials};
 use rollcall_core::endpoint::{ModuleId, ModuleTable, Settings};
 use rollcall_core::exchange::Shard;
 use rollcall_core::transaction;
@@ -19,6 +21,10 @@ use crate::messages::{Attach, FromModule, TakeSnapshot, ToModule};
 pub struct Plan {
     /// How many shards.
     pub shards: Shard,
+    /// How requests are authenticated.
+    pub authentication: Option<Arc<Authentication>>,
+    /// What challenges are answered with.
+    pub credentials: Option<Credentials>,
     /// T1, T2, T4.
     pub timers: config::Timers,
     /// Server header of responses.
@@ -43,6 +49,8 @@ impl Plan {
     pub fn client(timers: config::Timers) -> Self {
         Self {
             shards: 1,
+            authentication: None,
+            credentials: None,
             timers,
             server_name: None,
             user_agent: Some(concat!("rollcall/", env!("CARGO_PKG_VERSION")).to_owned()),
@@ -74,6 +82,8 @@ impl Stack {
                     settings: Settings {
                         shard,
                         shards: plan.shards,
+                        authentication: plan.authentication.clone(),
+                        credentials: plan.credentials.clone(),
                         timers: transaction::Timers {
                             t1: plan.timers.t1,
                             t2: plan.timers.t2,

@@ -42,13 +42,20 @@ pub(super) async fn run(
     let clock = environment.clock;
     let modules = ModuleTable::builder()
         .module(WATCHER, "watcher", &claims(), Sharding::One)
-        .accepts(&["application/pidf+xml"])
+        .accepts(&[rollcall_core::pidf::CONTENT_TYPE])
         .build()?;
-    let stack = Stack::start(&Plan::default(), &modules, &mut environment);
+    let plan = Plan {
+        credentials: order.account.clone(),
+        ..Plan::default()
+    };
+    let stack = Stack::start(&plan, &modules, &mut environment);
     let (sender, mut heard) = mpsc::unbounded_channel();
     let relay = Relay(sender).start();
     let settings = watcher::Settings {
-        watcher: format!("sip:watcher@{}", order.server.host),
+        watcher: match order.account.as_ref().map(|account| &*account.user) {
+            Some(user) if user.contains('@') => format!("sip:{user}"),
+            user => format!("sip:{}@{}", user.unwrap_or("watcher"), order.server.host),
+        },
         server: Some(order.server.uri.clone()),
         expires: u32::try_from(order.expires.as_secs()).unwrap_or(u32::MAX),
         ..watcher::Settings::default()

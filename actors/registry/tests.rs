@@ -133,6 +133,7 @@ fn request(number: u64, method: &str, lines: &str, body: &str, shard: Shard) -> 
     );
     Incoming {
         transaction: TransactionId { shard, number },
+        identity: Default::default(),
         flow: flow(shard),
         message: SipMessage::parse(Bytes::from(text)).expect("a request"),
     }

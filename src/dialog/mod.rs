@@ -123,6 +123,11 @@ impl Dialog {
     }
 
     /// The subscriber's end when the NOTIFY is there before the 2xx, and starts the dialog (RFC 6665, 4.4.1).
+    /// A request of ours went out with this CSeq: the next one has a higher one.
+    pub fn sent(&mut self, cseq: u32) {
+        self.local_cseq = self.local_cseq.max(cseq);
+    }
+
     /// `cseq` is that of the SUBSCRIBE.
     pub fn from_notify(notify: &Message, cseq: u32) -> Result<Self, DialogError> {
         let (local, remote) = (notify.to()?, notify.from()?);

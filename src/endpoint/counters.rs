@@ -19,6 +19,10 @@ pub struct Counters {
     pub answered: BTreeMap<u16, u64>,
     /// Messages so broken that no answer is possible.
     pub unreadable: u64,
+    /// Requests without credentials, with wrong ones or with a used nonce: challenged with 401.
+    pub challenged: u64,
+    /// Requests of ours that went out again with credentials.
+    pub credentials_sent: u64,
     /// ACKs: none is ever answered.
     pub acks: u64,
     /// Retransmitted requests whose original is still being worked on: absorbed.

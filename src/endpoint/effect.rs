@@ -1,8 +1,11 @@
 //! What an endpoint is told at birth, and what it wants done.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::ModuleId;
+use crate::digest::{Authentication, Credentials};
 use crate::exchange::{ConnectionId, Flow, Incoming, Outcome, Shard, Transport};
 use crate::sip::Message;
 use crate::transaction;
@@ -14,6 +17,10 @@ pub struct Settings {
     pub shard: Shard,
     /// How many shards the node has.
     pub shards: Shard,
+    /// How requests to modules are authenticated; not at all when `None`.
+    pub authentication: Option<Arc<Authentication>>,
+    /// What challenges to our own requests are answered with; they are handed to the module when `None`.
+    pub credentials: Option<Credentials>,
     /// T1, T2, T4.
     pub timers: transaction::Timers,
     /// Server header of responses, if any.
@@ -36,6 +43,8 @@ impl Default for Settings {
         Self {
             shard: 0,
             shards: 1,
+            authentication: None,
+            credentials: None,
             timers: transaction::Timers::default(),
             server_name: None,
             user_agent: None,

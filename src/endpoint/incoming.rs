@@ -2,8 +2,8 @@
 
 use super::check::{self, Refusal, Verdict};
 use super::{Effect, Endpoint, Sharding};
-use crate::exchange::{Flow, Incoming, Outcome, OutcomeResult, TransactionId};
-use crate::sip::{Message, Method, Name, Via};
+use crate::exchange::{Flow, Identity, Incoming, Outcome, OutcomeResult, TransactionId};
+use crate::sip::{Message, Method, Name, StatusCode, Via};
 use crate::time::Timestamp;
 use crate::transaction::{Ended, Found, Pending, Received, branch_of_ours, merge_key, server_key};
 
@@ -52,6 +52,20 @@ impl Endpoint {
                 to_tag,
                 merge,
             }) => {
+                let identity = match &mut self.challenger {
+                    None => Identity::Unchecked,
+                    Some(challenger) => {
+                        match challenger.identify(now, &message, flow.remote.ip()) {
+                            Ok(identity) => identity,
+                            Err(denied) => {
+                                self.counters.challenged += 1;
+                                let head = challenger.challenge(now, denied, &mut self.entropy);
+                                let status = StatusCode::UNAUTHORIZED;
+                                return self.answer(now, &flow, &message, status, None, head, out);
+                            }
+                        }
+                    }
+                };
                 let shard = sharding.shard(&message, to_tag.as_deref(), self.settings.shards);
                 for &observer in self.modules.observers() {
                     out.push(Effect::Observe {
@@ -78,6 +92,7 @@ impl Endpoint {
                     incoming: Incoming {
                         transaction,
                         flow,
+                        identity,
                         message,
                     },
                 });
@@ -200,6 +215,13 @@ impl Endpoint {
             Received::Repeated => self.counters.repeated_responses += 1,
             Received::Final(Ended { origin, token }) => {
                 self.counters.responses_received += 1;
+                if let Some(account) = &mut self.account {
+                    if let Some(again) = account.answer(origin, token, &message) {
+                        self.counters.credentials_sent += 1;
+                        return self.dispatch(now, origin, again, out);
+                    }
+                    account.forget(origin, token);
+                }
                 let outcome = Outcome {
                     token,
                     result: OutcomeResult::Response(message, flow),

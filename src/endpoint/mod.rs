@@ -15,6 +15,7 @@
 //! Answers of the endpoint's own are stateless (RFC 3261, 8.2.7): the same request gets the same bytes each time, and a
 //! flood of nonsense leaves nothing behind. A transaction is kept only for what a module has been given.
 
+mod account;
 mod check;
 mod counters;
 mod effect;
@@ -37,12 +38,14 @@ pub use modules::{
     Builder, ClaimConflict, Claimed, ModuleTable, Route, Sharding, shard_in, shard_of,
 };
 
+use crate::digest::Challenger;
 use crate::entropy::Entropy;
 use crate::exchange::{ConnectionId, Flow, Outcome, OutcomeResult, Token, Transport};
 use crate::keyed::Secret;
 use crate::sip::{Fault, FramingError, Message, StatusCode};
 use crate::time::{Timestamp, Wheel};
 use crate::transaction::{Clients, Ended, Fired, Servers, Timer};
+use account::Account;
 
 /// The longest message that fits a datagram: IPv4's 65,535 bytes less the headers of IP and UDP.
 const MAX_DATAGRAM: usize = 65_507;
@@ -59,6 +62,10 @@ pub struct ModuleId(pub u16);
 pub struct Endpoint {
     settings: Settings,
     modules: ModuleTable,
+    /// Authenticates requests to modules, if it is asked for.
+    challenger: Option<Challenger>,
+    /// Answers challenges to our own requests, if there is what to answer with.
+    account: Option<Account>,
     entropy: Entropy,
     counters: Counters,
     /// Secret of this endpoint: no outsider can make keys or tags collide.
@@ -90,6 +97,8 @@ impl Endpoint {
         let secret = Secret::draw(&mut entropy);
         let servers = Servers::new(secret, settings.max_completed);
         Self {
+            challenger: settings.authentication.clone().map(Challenger::new),
+            account: settings.credentials.clone().map(Account::new),
             settings,
             modules,
             entropy,
@@ -287,8 +296,16 @@ impl Endpoint {
                 && self.connections.get(&flow.connection) == Some(&flow.remote))
     }
 
+    /// A request of ours has ended.
+    fn forget(&mut self, origin: Origin, token: Token) {
+        if let Some(account) = &mut self.account {
+            account.forget(origin, token);
+        }
+    }
+
     fn time_out(&mut self, origin: Origin, token: Token, out: &mut Vec<Effect>) {
         self.counters.timeouts += 1;
+        self.forget(origin, token);
         let outcome = Outcome {
             token,
             result: OutcomeResult::Timeout,
@@ -298,6 +315,7 @@ impl Endpoint {
 
     fn fail(&mut self, origin: Origin, token: Token, reason: String, out: &mut Vec<Effect>) {
         self.counters.transport_errors += 1;
+        self.forget(origin, token);
         let outcome = Outcome {
             token,
             result: OutcomeResult::TransportError(reason),

@@ -79,6 +79,20 @@ impl Endpoint {
         outgoing: Outgoing,
         out: &mut Vec<Effect>,
     ) {
+        if let Some(account) = &mut self.account {
+            account.keep(origin, &outgoing);
+        }
+        self.dispatch(now, origin, outgoing, out);
+    }
+
+    /// Finds the way of a request, or asks for it.
+    pub(super) fn dispatch(
+        &mut self,
+        now: Timestamp,
+        origin: Origin,
+        outgoing: Outgoing,
+        out: &mut Vec<Effect>,
+    ) {
         match outgoing.destination {
             Destination::Flow(flow) if flow.transport == Transport::Udp => {
                 match self.datagram(flow.remote, Some(flow.local)) {
@@ -328,6 +342,11 @@ impl Endpoint {
                     .extend_from_slice(&outgoing.head[at + LOCAL_CONTACT.len()..]);
             }
             None => self.head.extend_from_slice(&outgoing.head),
+        }
+        if let Some(account) = &mut self.account
+            && let Some(line) = account.authorize(outgoing, &mut self.entropy)
+        {
+            self.head.extend_from_slice(line.as_bytes());
         }
         let rport = if flow.transport.is_reliable() {
             ""

@@ -113,7 +113,7 @@ impl Endpoint {
     }
 
     #[expect(clippy::too_many_arguments, reason = "they are the parts of an answer")]
-    fn answer(
+    pub(super) fn answer(
         &mut self,
         now: Timestamp,
         flow: &Flow,

@@ -10,6 +10,9 @@ pub enum PublishError {
     /// A presentity of somebody else.
     #[error("{0} is not served here")]
     NotFound(String),
+    /// A presentity that the sender does not speak for.
+    #[error("only {0} may publish for itself")]
+    NotYours(String),
     /// No such event package here, or none named.
     #[error("event package is not known")]
     BadEvent {
@@ -91,7 +94,7 @@ impl PublishError {
                 StatusCode::new(error.status()).unwrap_or(StatusCode::BAD_REQUEST)
             }
             Self::BadHeader(error) => error.status(),
-            Self::TooManyPublications(_) => StatusCode::FORBIDDEN,
+            Self::TooManyPublications(_) | Self::NotYours(_) => StatusCode::FORBIDDEN,
             Self::Full { .. } | Self::NotStored { .. } => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -105,6 +108,7 @@ impl PublishError {
             | Self::BadChange(_)
             | Self::BadHeader(_)
             | Self::TooManyPublications(_)
+            | Self::NotYours(_)
             | Self::Full { .. } => Some(self.to_string()),
             Self::NotFound(_)
             | Self::BadEvent { .. }
@@ -143,7 +147,8 @@ impl PublishError {
             | Self::BadBody(_)
             | Self::BadChange(_)
             | Self::BadHeader(_)
-            | Self::TooManyPublications(_) => {}
+            | Self::TooManyPublications(_)
+            | Self::NotYours(_) => {}
         }
     }
 }

@@ -15,7 +15,7 @@ pub(super) enum Verdict {
     UnknownTag,
     /// 423: `Expires` was too short.
     TooBrief { min: Option<u32> },
-    /// 401, 407: we have no credentials.
+    /// 401, 407: we have no credentials, or wrong ones.
     Unauthorised { code: u16 },
     /// Not now. `code` is 0 if nothing was answered.
     NotNow {

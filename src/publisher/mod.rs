@@ -191,6 +191,13 @@ impl Publisher {
         let Some(key) = self.flights.remove(&outcome.token) else {
             return;
         };
+        if let exchange::OutcomeResult::Response(response, _) = &outcome.result
+            && let Ok(cseq) = response.cseq()
+        {
+            // Higher than ours if the endpoint had to send it again with credentials.
+            let machine = &mut self.machines[key];
+            machine.cseq = machine.cseq.max(cseq.number);
+        }
         let state = std::mem::replace(&mut self.machines[key].state, State::Resting { at: now });
         if let State::Flying {
             step,

@@ -42,7 +42,7 @@ impl Publisher {
             Verdict::TooBrief { min } => self.too_brief(now, key, flight, min, out),
             Verdict::Unauthorised { code } => {
                 self.counters.unauthorised += 1;
-                let reason = "the presence server asks for credentials, and none are configured";
+                let reason = "the presence server asks for credentials: none are configured, or they are wrong";
                 self.refused(now, key, flight, code, reason, true, out);
             }
             Verdict::NotNow {

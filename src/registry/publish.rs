@@ -62,6 +62,9 @@ impl Registry {
     /// The package and presentity of a PUBLISH (steps 1 and 2).
     fn publish_target(&self, incoming: &Incoming) -> Result<(usize, String), PublishError> {
         let aor = presentity(&self.settings, incoming.message.request_uri())?;
+        if !incoming.identity.speaks_for(&aor) {
+            return Err(PublishError::NotYours(aor));
+        }
         let event = incoming.message.event()?;
         let package = event.and_then(|event| self.settings.package(&event.package));
         let (package, _) = package.ok_or_else(|| PublishError::BadEvent {

@@ -118,10 +118,12 @@ impl Registry {
     /// The address of record: that of To, in the domain of the Request-URI (RFC 3261, 10.3, steps 1 and 5).
     fn register_target(&self, incoming: &Incoming) -> Result<String, RegisterError> {
         presentity(&self.settings, incoming.message.request_uri())?;
-        Ok(presentity(
-            &self.settings,
-            incoming.message.to().map(|to| to.uri),
-        )?)
+        let aor = presentity(&self.settings, incoming.message.to().map(|to| to.uri))?;
+        if incoming.identity.speaks_for(&aor) {
+            Ok(aor)
+        } else {
+            Err(RegisterError::NotYours(aor))
+        }
     }
 
     fn decide_register(

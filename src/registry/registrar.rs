@@ -39,6 +39,8 @@ pub(super) enum Step {
 pub(super) enum RegisterError {
     #[error("{0} is not served here")]
     NotFound(String),
+    #[error("only {0} may register for itself")]
+    NotYours(String),
     #[error("{0}")]
     BadHeader(#[from] HeaderError),
     #[error("`*` stands alone and with Expires: 0")]
@@ -64,7 +66,7 @@ impl RegisterError {
             Self::BadWildcard => StatusCode::BAD_REQUEST,
             Self::IntervalTooBrief(_) => StatusCode::INTERVAL_TOO_BRIEF,
             Self::OutOfOrder => StatusCode::SERVER_INTERNAL_ERROR,
-            Self::TooManyContacts(_) => StatusCode::FORBIDDEN,
+            Self::TooManyContacts(_) | Self::NotYours(_) => StatusCode::FORBIDDEN,
             Self::Full { .. } | Self::NotStored { .. } => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -76,6 +78,7 @@ impl RegisterError {
             | Self::BadWildcard
             | Self::OutOfOrder
             | Self::TooManyContacts(_)
+            | Self::NotYours(_)
             | Self::Full { .. } => Some(self.to_string()),
             Self::NotFound(_) | Self::IntervalTooBrief(_) | Self::NotStored { .. } => None,
         }
@@ -94,7 +97,8 @@ impl RegisterError {
             | Self::BadHeader(_)
             | Self::BadWildcard
             | Self::OutOfOrder
-            | Self::TooManyContacts(_) => {}
+            | Self::TooManyContacts(_)
+            | Self::NotYours(_) => {}
         }
     }
 }

@@ -139,6 +139,7 @@ impl Desk {
         let text = text.replace("Event:\r\n", "");
         let incoming = Incoming {
             transaction: TransactionId { shard: 0, number },
+            identity: Default::default(),
             flow,
             message: Message::parse(Bytes::from(text)).expect("a request"),
         };

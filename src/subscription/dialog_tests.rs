@@ -14,6 +14,7 @@ fn incoming(text: &str) -> Incoming {
             remote: "[::1]:5070".parse().expect("an address"),
             connection: ConnectionId(0),
         },
+        identity: Default::default(),
         message: Message::parse(text.to_owned().into()).expect("a request"),
     }
 }

@@ -27,7 +27,7 @@ use rustc_hash::FxHashMap;
 use slab::Slab;
 
 use crate::entropy::Entropy;
-use crate::exchange::{Incoming, Outcome, Outgoing, Reply, Shard, Token};
+use crate::exchange::{Incoming, Outcome, OutcomeResult, Outgoing, Reply, Shard, Token};
 use crate::presence::Summary;
 use crate::sip::SubscriptionStateValue;
 use crate::time::Timestamp;
@@ -223,6 +223,16 @@ impl Watcher {
         let Some(key) = self.flights.remove(&outcome.token) else {
             return;
         };
+        if let OutcomeResult::Response(response, _) = &outcome.result
+            && let Ok(cseq) = response.cseq()
+        {
+            // Higher than ours if the endpoint had to send it again with credentials.
+            let subscription = &mut self.subscriptions[key];
+            subscription.cseq = subscription.cseq.max(cseq.number);
+            if let Some(dialog) = &mut subscription.dialog {
+                dialog.sent(cseq.number);
+            }
+        }
         let phase = std::mem::replace(
             &mut self.subscriptions[key].phase,
             Phase::Waiting { at: now },

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use rollcall::core::sip::Name;
 
-use super::server;
+use super::{server, server_that_asks};
 use crate::support::LIMIT;
 use crate::support::process::Process;
 use crate::support::sip::Client;
@@ -186,4 +186,27 @@ pub(super) fn publish(
         .text(Name::SipEtag)
         .expect("an entity-tag")
         .into_owned()
+}
+
+#[test]
+fn baresip_logs_in_to_publish_and_to_watch() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let all = [("bob", "secret"), ("alice", "geheim")];
+    let (server, udp, _) = server_that_asks(folder.path(), &all);
+    let login = |user: &str, password: &str| {
+        let account = account(user, "udp", udp);
+        format!("{account};auth_user={user};auth_pass={password}")
+    };
+    let contact = format!("\"Bob\" <sip:bob@{udp}>;presence=p2p");
+    let mut watcher = Baresip::start(&login("alice", "geheim"), &contact);
+    watcher.shows("Offline");
+    let mut publisher = Baresip::start(&login("bob", "secret"), "");
+    publisher.process.say("/presence_online");
+    watcher.shows("Online");
+    let mut stranger = Baresip::start(&login("bob", "wrong"), "");
+    stranger.process.say("/presence_offline");
+    let from = server.lines().len();
+    server.signal("USR1");
+    server.wait_for_from(from, "challenges", |line| line.contains("challenged="));
+    watcher.shows("Online");
 }

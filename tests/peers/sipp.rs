@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::server;
+use super::{server, server_that_asks};
 use crate::support::process::require;
 
 /// Runs a scenario this many times, several at once.
@@ -77,4 +77,15 @@ fn sipp_watches_what_it_publishes() {
     let (_server, udp, tcp) = server();
     passes(sipp("watch.xml", udp, "u1", 100));
     passes(sipp("watch.xml", tcp, "t1", 100));
+}
+
+#[test]
+fn sipp_logs_in() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_server, udp, tcp) = server_that_asks(folder.path(), &[("bob", "secret")]);
+    for (server, transport) in [(udp, "u1"), (tcp, "t1")] {
+        let mut command = sipp("login.xml", server, transport, 100);
+        command.args(["-au", "bob", "-ap", "secret"]);
+        passes(command);
+    }
 }

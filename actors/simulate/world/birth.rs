@@ -57,6 +57,8 @@ impl World {
         let settings = config::Server {
             listen: vec![Listen::udp(at), Listen::tcp(at)],
             shards: Some(self.settings.shards),
+            // Its people have no passwords.
+            auth: config::Auth::Off,
             ..config::defaults::<config::Server>()
         };
         let store = Arc::new(self.disk.open());

@@ -1,5 +1,6 @@
 //! The endpoint as a value: bytes in, effects out, time as the test says.
 
+mod account;
 mod any_input;
 mod checks;
 mod incoming;

@@ -100,7 +100,9 @@ fn a_423_that_says_nothing_new_waits() {
 fn without_credentials_a_state_is_refused_and_tried_again_slowly() {
     let mut world = World::new();
     world.offer(ALICE, "busy");
-    let told = ["1 refused: 401 the presence server asks for credentials, and none are configured"];
+    let told = [
+        "1 refused: 401 the presence server asks for credentials: none are configured, or they are wrong",
+    ];
     assert_eq!(world.answer("401 Unauthorized", ""), told);
     let again = "PUBLISH sip:alice@example.com for 600 if [] says [busy]".to_owned();
     assert_eq!(world.next_timer(), (300, vec![again]));

@@ -162,6 +162,7 @@ impl World {
             self.now,
             Incoming {
                 transaction,
+                identity: Default::default(),
                 flow: self.flow,
                 message,
             },

@@ -1,0 +1,109 @@
+//! Settings of authentication: the accounts that a server asks for, and the one that a client has.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rollcall_core::digest::{Algorithm, Credentials};
+
+use super::PATH;
+use super::address::IP;
+use super::kind::{List, OneOf, Optional, Span, words};
+use super::section::Section;
+
+/// How a server authenticates, when it does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Digest {
+    /// The file of accounts.
+    pub users: Option<PathBuf>,
+    /// The realm; the first domain when `None`.
+    pub realm: Option<String>,
+    /// What is offered, in this order.
+    pub algorithms: Vec<Algorithm>,
+    /// How long a nonce is good for.
+    pub nonce_life: Duration,
+    /// Accounts that may publish for anybody.
+    pub publishers: Vec<String>,
+    /// Addresses that need no password, and may publish for anybody.
+    pub trusted: Vec<IpAddr>,
+}
+
+impl Digest {
+    pub(super) fn read(s: &mut Section<'_>) -> Self {
+        Self {
+            users: s.key(
+                "users",
+                "The accounts, as rollcall user add writes them: hashes, no passwords. Read when the server starts.",
+                Optional { none: "", meaning: "no accounts", kind: PATH },
+                None,
+            ),
+            realm: s.key(
+                "realm",
+                "The realm of the accounts. A change of it makes all hashes worthless.",
+                Optional { none: "", meaning: "the first domain, or rollcall", kind: words("a realm") },
+                None,
+            ),
+            algorithms: s.key(
+                "algorithms",
+                "What is offered, the best first, as RFC 8760 asks. Some old phones give up at an offer that they don't know: \
+                 for them this is MD5 alone.",
+                List {
+                    least: 1,
+                    kind: OneOf(&[
+                        ("SHA-256", Algorithm::Sha256),
+                        ("MD5", Algorithm::Md5),
+                        ("SHA-512-256", Algorithm::Sha512Of256),
+                    ]),
+                },
+                vec![Algorithm::Sha256, Algorithm::Md5],
+            ),
+            nonce_life: s.key(
+                "nonce_life",
+                "How long a nonce is good for; after it a client is challenged once more, and needs nobody's help for that.",
+                Span::seconds(10, 86_400),
+                Duration::from_secs(300),
+            ),
+            publishers: s.key(
+                "publishers",
+                "Accounts that may publish for anybody: those of Presence Clients. All others publish for themselves.",
+                List { least: 0, kind: words("the name of a user") },
+                Vec::new(),
+            ),
+            trusted: s.key(
+                "trusted",
+                "Addresses of peers that need no password, and may publish for anybody.",
+                List { least: 0, kind: IP },
+                Vec::new(),
+            ),
+        }
+    }
+}
+
+/// The account of a client, if it has one. The password may be given by `ROLLCALL_PASSWORD`, too.
+pub(super) fn account(s: &mut Section<'_>) -> Option<Credentials> {
+    let user: Option<String> = s.key(
+        "user",
+        "The user name for a server that asks for one.",
+        Optional {
+            none: "",
+            meaning: "no account",
+            kind: words("the name of a user"),
+        },
+        None,
+    );
+    let password: Option<String> = s.key(
+        "password",
+        "Its password. Better given by the environment variable ROLLCALL_PASSWORD, which other users can't read.",
+        Optional { none: "", meaning: "no password", kind: words("a password") },
+        None,
+    );
+    match (user, password) {
+        (Some(user), Some(password)) => Some(Credentials { user, password }),
+        (Some(_), None) => {
+            let sentence = "a user needs a password: account.password or ROLLCALL_PASSWORD";
+            s.problem("user", sentence.to_owned());
+            None
+        }
+        (None, _) => None,
+    }
+}

@@ -1,0 +1,53 @@
+//! What a Presence Server's configuration means for its endpoints: accounts from their file, and a key for nonces.
+
+use std::sync::Arc;
+
+use rollcall_core::digest::{Authentication, Users};
+use rollcall_core::entropy::Entropy;
+
+use super::NodeError;
+use crate::config;
+
+/// How requests are authenticated; not at all when `None`.
+pub(super) fn authentication(
+    settings: &config::Server,
+    entropy: &mut Entropy,
+) -> Result<Option<Arc<Authentication>>, NodeError> {
+    if !settings.authenticates() {
+        return Ok(None);
+    }
+    let digest = &settings.digest;
+    let users = match &digest.users {
+        None => Users::default(),
+        Some(path) => {
+            let wrong = |error: String| NodeError::Users {
+                path: path.clone(),
+                error,
+            };
+            let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+            Users::parse(&text).map_err(|error| wrong(error.to_string()))?
+        }
+    };
+    let first = settings.domains.first().cloned();
+    let realm = digest.realm.clone().or(first);
+    let realm = realm.unwrap_or_else(|| "rollcall".to_owned());
+    tracing::info!(
+        realm,
+        users = users.count(&realm),
+        "requests are authenticated"
+    );
+    let mut key = [0; 32];
+    for part in key.chunks_exact_mut(8) {
+        part.copy_from_slice(&entropy.next_u64().to_be_bytes());
+    }
+    Ok(Some(Arc::new(Authentication {
+        realm,
+        users,
+        offered: digest.algorithms.clone(),
+        nonce_life: digest.nonce_life,
+        any_host: settings.domains.is_empty(),
+        publishers: digest.publishers.clone(),
+        trusted: digest.trusted.clone(),
+        key,
+    })))
+}

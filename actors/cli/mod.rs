@@ -10,6 +10,7 @@ use crate::node::NodeError;
 
 mod check;
 mod client;
+mod descriptors;
 mod log;
 mod manager;
 mod output;

@@ -7,7 +7,7 @@ use clap::Args;
 use rollcall_core::exchange::Transport;
 
 use super::server::ServerFlags;
-use super::{CliError, output, signals};
+use super::{CliError, descriptors, output, signals};
 use crate::config::{self, Flags, SipServer, Source};
 use crate::node::{self, Listening};
 
@@ -37,6 +37,7 @@ impl Run {
         );
         let loaded = config::load::<config::AllInOne>(self.config.as_deref(), flags)?;
         output::warn(&loaded.warnings);
+        descriptors::raise(loaded.settings.server.limits.connections);
         let presentity = somebody(&loaded.settings);
         let ready = move |addresses: &[Listening]| {
             output::listening(addresses);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{CliError, output, signals};
+use super::{CliError, descriptors, output, signals};
 use crate::config::{self, Flags};
 use crate::node;
 
@@ -57,6 +57,7 @@ impl Server {
         self.settings.put_into(&mut flags);
         let loaded = config::load::<config::Server>(self.config.as_deref(), flags)?;
         output::warn(&loaded.warnings);
+        descriptors::raise(loaded.settings.limits.connections);
         signals::obeying(async |control| {
             Ok(node::server(loaded.settings, control, output::listening).await?)
         })

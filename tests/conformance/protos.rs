@@ -9,7 +9,6 @@ use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::server_xml::resident;
 use super::{count, folder, tell};
 use crate::server::kit::Server;
 use crate::support::process::require;
@@ -180,7 +179,7 @@ fn run(transport: &str) {
                 );
             }
         }
-        sizes.push(resident(&server));
+        sizes.push(server.resident());
     }
     if too_large > 0 {
         tell(&format!(

@@ -215,7 +215,7 @@ fn run(transport: &str, fits: impl Fn(&Case) -> bool) {
                 case.file
             );
         }
-        sizes.push(resident(&server));
+        sizes.push(server.resident());
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(
@@ -223,17 +223,6 @@ fn run(transport: &str, fits: impl Fn(&Case) -> bool) {
         "resident KiB after each round: {sizes:?}"
     );
     server.assert_well();
-}
-
-/// Resident memory of the server in KiB.
-pub fn resident(server: &Server) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", server.process.id()));
-    let status = status.expect("a process of ours");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let number = line.and_then(|line| line.split_whitespace().next());
-    number
-        .and_then(|number| number.parse().ok())
-        .expect("a size")
 }
 
 #[test]

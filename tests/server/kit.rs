@@ -108,6 +108,17 @@ impl Server {
         Peer::udp(self.udp)
     }
 
+    /// Its resident memory in KiB.
+    pub fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()));
+        let status = status.expect("a process of ours");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|line| line.split_whitespace().next());
+        number
+            .and_then(|number| number.parse().ok())
+            .expect("a size")
+    }
+
     /// A peer on a connection of its own.
     pub fn by_tcp(&self) -> Peer {
         Peer::tcp(self.tcp)

@@ -1,10 +1,13 @@
 //! Limits: over them a request is refused before any work, and what was accepted is not lost.
 
 use std::collections::BTreeMap;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use rollcall::core::sip::{Message, Name};
 
-use super::kit::{BOB, Dialog, Server, code, contact, pidf, publish, published, shown, text};
+use super::kit::{BOB, Dialog, Peer, Server, code, contact, pidf, publish, published, shown, text};
+use crate::support::process::Process;
 
 #[test]
 fn over_the_limit_of_open_requests_503_and_retry_after_and_each_request_one_answer() {
@@ -110,5 +113,112 @@ fn connections_over_the_limit_are_closed_and_the_others_go_on() {
         next.send(request);
         next.try_response()
             .map(|answer| assert_eq!(code(&answer), 200))
+    });
+}
+
+/// Room for as many connections, here and in the server, which inherits it.
+fn descriptors(count: u64) {
+    let got = rlimit::increase_nofile_limit(count).expect("a limit of the system");
+    assert!(
+        got >= count,
+        "{got} descriptors are allowed; the test needs `ulimit -Hn {count}`"
+    );
+}
+
+/// Waits until the server has accepted so many connections.
+fn accepted(server: &Server, count: u64) {
+    crate::support::eventually("all connections", || {
+        let counters = server.counters();
+        let accepted = counters.get("endpoint.transport.connections_accepted");
+        (accepted.copied() >= Some(count)).then_some(())
+    });
+}
+
+/// What a publisher and a watcher have of a server: a change is told within this time.
+fn serves(server: &Server) -> Duration {
+    let (mut desk, mut phone) = (server.by_tcp(), server.by_udp());
+    Dialog::open(&mut phone, BOB, 600, "");
+    phone.notify();
+    let begun = Instant::now();
+    let etag = published(&mut desk, BOB, "", &pidf(BOB, "t", "open", ""));
+    phone.notify();
+    let took = begun.elapsed();
+    published(
+        &mut desk,
+        BOB,
+        &format!("SIP-If-Match: {etag}\nExpires: 0\n"),
+        "",
+    );
+    phone.notify();
+    took
+}
+
+#[test]
+fn ten_thousand_idle_connections_keep_nobody_waiting() {
+    descriptors(11_000);
+    let server = Server::with(2, "[limits]\nconnections = 11000\n");
+    serves(&server);
+    let before = server.resident();
+    let idle: Vec<TcpStream> = (0..10_000)
+        .map(|_| TcpStream::connect(server.tcp).expect("the server listens"))
+        .collect();
+    accepted(&server, 10_000);
+    let each = (server.resident() - before) * 1024 / 10_000;
+    assert!(each < 16 * 1024, "{each} bytes for each connection");
+    let took = serves(&server);
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    drop(idle);
+    serves(&server);
+    server.assert_well();
+}
+
+#[test]
+fn a_thousand_half_sent_requests_keep_nobody_waiting_and_are_answered_when_the_rest_comes() {
+    let server = Server::with(2, "");
+    let mut halves: Vec<(Peer, String)> = (0..1000)
+        .map(|number| {
+            let mut peer = server.by_tcp();
+            let uri = format!("sip:half{number}@example.com");
+            let head = "Event: presence\nContent-Type: application/pidf+xml\n";
+            let request = peer.request("PUBLISH", &uri, head, &pidf(&uri, "t", "open", ""));
+            // Cut within the headers, or within the body.
+            let cut = if number % 2 == 0 {
+                40
+            } else {
+                request.len() - 40
+            };
+            peer.send(&request[..cut]);
+            (peer, request[cut..].to_owned())
+        })
+        .collect();
+    accepted(&server, 1000);
+    let took = serves(&server);
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    for (peer, rest) in &mut halves {
+        peer.send(rest);
+    }
+    for (peer, _) in &mut halves {
+        assert_eq!(code(&peer.response(1, "PUBLISH")), 200);
+    }
+    server.assert_well();
+}
+
+#[test]
+fn a_low_limit_of_descriptors_is_raised_or_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let start = |limit: &str| {
+        let server = "exec rollcall server --listen tcp:127.0.0.1:0 --store memory:";
+        Process::shell(folder.path(), &format!("ulimit {limit}; {server}"))
+    };
+    let raised = start("-Sn 256");
+    let mut peers: Vec<Peer> = (0..400)
+        .map(|_| Peer::tcp(raised.listening("tcp")))
+        .collect();
+    for peer in &mut peers {
+        peer.fence();
+    }
+    let told = start("-n 1000");
+    told.wait_for("the warning", |line| {
+        line.contains("the system allows 1000 file descriptors")
     });
 }

@@ -187,4 +187,25 @@ mod tests {
             assert_eq!(answered(&bytes, "192.0.2.1:1"), None, "{bytes:?}");
         }
     }
+
+    proptest::proptest! {
+        /// Any datagram is answered by a whole message, or not at all.
+        #[test]
+        fn any_datagram_is_answered_whole_or_not(
+            begin in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80),
+            is_binding: bool,
+        ) {
+            let mut datagram = begin;
+            if is_binding && datagram.len() >= HEADER {
+                datagram.truncate(datagram.len() / 4 * 4);
+                let length = length(&datagram[HEADER..]);
+                datagram[..2].copy_from_slice(&[0, 1]);
+                datagram[2..4].copy_from_slice(&length);
+            }
+            if let Some(answer) = answered(&datagram, "192.0.2.1:1") {
+                let told = usize::from(u16::from_be_bytes([answer[2], answer[3]]));
+                proptest::prop_assert_eq!(told + HEADER, answer.len());
+            }
+        }
+    }
 }

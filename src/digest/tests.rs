@@ -318,3 +318,26 @@ fn an_account_speaks_for_itself() {
     }
     assert!(Identity::Trusted.speaks_for("sip:a@b") && Identity::Unchecked.speaks_for("sip:a@b"));
 }
+
+proptest::proptest! {
+    /// No header, whatever is in it, takes a server down or lets anybody in.
+    #[test]
+    fn any_credentials_are_read_or_refused(value in "(Digest )?([a-z]{0,8}=\"?[ -~]{0,20}\"?,? ?){0,8}") {
+        let mut server = Server::new();
+        let denied = server.identify(&request(&format!("Authorization: {value}")));
+        proptest::prop_assert_eq!(denied, Err(Denied { stale: false }));
+    }
+
+    /// What we write of any names is read back by the other end.
+    #[test]
+    fn any_user_and_password_log_in(user in "[ !#-9;-\\[\\]-~é]{1,20}", password in "\\PC{0,40}") {
+        let mut known = Users::default();
+        if known.add(&user, "example.com", &password) {
+            let mut server = Server::with(|how| how.users = known);
+            let challenge = server.challenge(false);
+            let mut answerer = Answerer::new(&challenge, &account(&user, &password), None).unwrap();
+            let identity = server.identify(&authorized(&mut answerer));
+            proptest::prop_assert!(matches!(identity, Ok(Identity::User(_))), "{:?}", identity);
+        }
+    }
+}

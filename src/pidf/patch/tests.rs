@@ -337,3 +337,57 @@ fn a_document_that_grows_beyond_the_limit_is_refused() {
     let error = apply(b"<a/>", change.as_bytes(), &Limits::default()).expect_err("too large");
     assert_eq!(error.status(), 413, "{error}");
 }
+
+/// A piece of a change: mostly what means something, sometimes not.
+fn piece() -> impl proptest::strategy::Strategy<Value = String> {
+    use proptest::prelude::*;
+    let sel = prop_oneof![
+        Just("a".to_owned()),
+        Just("*/*[1]".to_owned()),
+        Just("a/b[@i='2']/text()[1]".to_owned()),
+        Just("a/b[1]/@i".to_owned()),
+        Just("a/namespace::z".to_owned()),
+        Just("*/x:b".to_owned()),
+        Just("*/*[2]/*".to_owned()),
+        "[a-z/\\[\\]@='*.:0-9()]{0,12}",
+    ];
+    let name = prop_oneof![Just("add"), Just("replace"), Just("remove")];
+    let extra = prop_oneof![
+        Just(""),
+        Just("pos='before'"),
+        Just("pos='after'"),
+        Just("pos='prepend'"),
+        Just("ws='both'"),
+        Just("type='@y:k'"),
+        Just("type='@k'"),
+        Just("type='namespace::z'"),
+        Just("type='namespace::w'"),
+    ];
+    let content = prop_oneof![
+        Just(""),
+        Just("text &amp; <![CDATA[<more>]]>&#13;"),
+        Just("<n xmlns=''><y:m y:k='&lt;'/></n>"),
+        Just("<x:n/>tail<!--c--><?pi?>"),
+        Just("<z:n xmlns:z='urn:other' z:k='v'><x:m/></z:n>"),
+        Just("urn:new"),
+    ];
+    (name, sel, extra, content).prop_map(|(name, sel, extra, content)| {
+        let sel = sel.replace('\'', "&apos;");
+        format!("<p:{name} sel='{sel}' {extra}>{content}</p:{name}>")
+    })
+}
+
+proptest::proptest! {
+    /// Whatever is asked for, what comes out is a document whose names are in their namespaces.
+    #[test]
+    fn what_is_patched_is_well_formed(pieces in proptest::collection::vec(piece(), 1..6)) {
+        let mut state = STATE.to_owned();
+        for operation in pieces {
+            if let Ok(after) = patched(&state, &operation) {
+                let result = crate::pidf::xml::check(after.as_bytes(), &Limits::default());
+                proptest::prop_assert_eq!(result, Ok(()), "{} gave {}", operation, after);
+                state = after;
+            }
+        }
+    }
+}

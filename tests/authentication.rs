@@ -51,11 +51,11 @@ impl World {
             ("alice", "geheim"),
             ("client", "machine"),
         ];
-        let users = accounts(folder.path(), "example.com", &all);
+        let users = accounts(folder.path(), "staff", &all);
         let config = folder.path().join("server.toml");
         let text = format!(
             "listen = [\"udp:127.0.0.1:0\", \"tcp:127.0.0.1:0\"]\ndomain = [\"example.com\"]\nstore = \"memory:\"\nauth = \"digest\"\n\
-             [digest]\nusers = \"{}\"\npublishers = [\"client\"]\n[notify]\npacing = \"0s\"\n",
+             [digest]\nrealm = \"staff\"\nusers = \"{}\"\npublishers = [\"client\"]\n[notify]\npacing = \"0s\"\n",
             users.display()
         );
         std::fs::write(&config, text).expect("a file");
@@ -121,7 +121,7 @@ fn who_has_no_password_gets_nothing_and_who_has_one_speaks_for_himself() {
             .collect();
         assert!(offers[0].contains("algorithm=SHA-256"), "{offers:?}");
         assert!(offers[1].contains("algorithm=MD5"), "{offers:?}");
-        assert!(offers[0].contains("realm=\"example.com\""), "{offers:?}");
+        assert!(offers[0].contains("realm=\"staff\""), "{offers:?}");
         assert_eq!(code(&answer), 200, "{answer:?}");
         for (method, uri, user, password, status) in [
             ("PUBLISH", BOB, "bob", "wrong", 401),

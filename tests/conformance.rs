@@ -13,6 +13,7 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,8 @@ use bytes::Bytes;
 use rollcall_core::pidf::{Basic, Builder, Document, Limits, PidfError, Service, patch, xml};
 use rollcall_core::presence::{self, Source, Summary};
 use rollcall_core::time::Timestamp;
+
+use crate::support::process::require;
 
 mod patch_ops;
 mod protos;
@@ -61,6 +64,19 @@ pub fn folder(corpus: &str) -> Option<PathBuf> {
 pub fn count(corpus: &str) -> usize {
     let found = CASES.iter().find(|(name, _)| *name == corpus);
     found.map_or(0, |(_, cases)| *cases)
+}
+
+/// A folder with what is in an archive: `program`, from a Debian package, takes the archive after its first arguments and the
+/// folder after `into`.
+fn unpacked(archive: &Path, (program, package): (&str, &str), into: &str) -> tempfile::TempDir {
+    let mut arguments = program.split(' ');
+    let mut command = Command::new(arguments.next().expect("a program"));
+    let folder = tempfile::tempdir().expect("a folder");
+    require(package.split('-').next().unwrap_or(package), package);
+    let command = command.args(arguments).arg(archive).arg(into);
+    let status = command.arg(folder.path()).status();
+    assert!(status.expect("it runs").success(), "{program}");
+    folder
 }
 
 /// Says a line past the test harness, which swallows what a passing test prints.

@@ -71,7 +71,8 @@ impl Digest {
             ),
             trusted: s.key(
                 "trusted",
-                "Addresses of peers that need no password, and may publish for anybody.",
+                "Addresses of peers that need no password, and may publish for anybody. Only where nobody else can send from them: \
+                 over UDP a sender can make up his address.",
                 List { least: 0, kind: IP },
                 Vec::new(),
             ),

@@ -29,7 +29,7 @@ pub(super) fn authentication(
         }
     };
     let first = settings.domains.first().cloned();
-    let realm = digest.realm.clone().or(first);
+    let realm = digest.realm.clone().or_else(|| first.clone());
     let realm = realm.unwrap_or_else(|| "rollcall".to_owned());
     tracing::info!(
         realm,
@@ -45,7 +45,7 @@ pub(super) fn authentication(
         users,
         offered: digest.algorithms.clone(),
         nonce_life: digest.nonce_life,
-        any_host: settings.domains.is_empty(),
+        host: first,
         publishers: digest.publishers.clone(),
         trusted: digest.trusted.clone(),
         key,

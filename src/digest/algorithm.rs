@@ -41,6 +41,14 @@ impl Algorithm {
         self.hash(&[user, realm, password])
     }
 
+    /// Hexadecimal digits of a hash.
+    pub(super) const fn digits(self) -> usize {
+        match self {
+            Self::Md5 => 32,
+            Self::Sha256 | Self::Sha512Of256 => 64,
+        }
+    }
+
     /// The hash of the parts with colons between them, in hexadecimal.
     pub(super) fn hash(self, parts: &[&str]) -> String {
         let text = parts.join(":");

@@ -23,13 +23,13 @@ pub struct Authentication {
     pub users: Users,
     /// What is offered, in this order: clients take the first that they know (RFC 8760, 2.4). Any is taken.
     pub offered: Vec<Algorithm>,
-    /// How long a nonce is good for. After it, the client gets a new one with `stale`, and needs no password again.
+    /// How long a nonce is good for, and its counts are remembered. After it, the client gets a new one with `stale`, and needs no password again.
     pub nonce_life: Duration,
-    /// Whether user names stand for themselves on whatever host, rather than for the realm: when every domain is served.
-    pub any_host: bool,
+    /// The host of a user whose name has none; `None` when every host is served, and such a name is good for all of them.
+    pub host: Option<String>,
     /// Accounts that may publish for anybody.
     pub publishers: Vec<String>,
-    /// Peers that need no password, and may publish for anybody.
+    /// Addresses of peers that need no password, and may publish for anybody. Over UDP a sender can make up his address.
     pub trusted: Vec<IpAddr>,
     /// Of nonces; drawn anew with each life of the node.
     pub key: [u8; 32],
@@ -124,8 +124,8 @@ impl Challenger {
             return Err(wrong);
         }
         let known = how.users.ha1(user, &how.realm, algorithm);
-        // Somebody who is not there has a password, too, that nobody can know.
-        let decoy = algorithm.hash(&[user, &how.realm, &super::algorithm::hex(&how.key)]);
+        // Somebody who is not there takes as long as somebody who is.
+        let decoy = "0".repeat(algorithm.digits());
         let method = request.method().ok_or(wrong)?.as_str();
         let right = response(
             algorithm,
@@ -142,22 +142,18 @@ impl Challenger {
         }
         let stale = Denied { stale: true };
         let made = nonce::check(&how.key, given, now, how.nonce_life).ok_or(stale)?;
-        let oldest = Timestamp::from_millis(
-            now.as_millis()
-                .saturating_sub(u64::try_from(how.nonce_life.as_millis()).unwrap_or(u64::MAX)),
-        );
+        let oldest = now - how.nonce_life;
         if !self.replays.take(made, given, count, oldest) {
             return Err(stale);
         }
         if how.publishers.iter().any(|publisher| publisher == user) {
             return Ok(Identity::Trusted);
         }
-        let is_whole = how.any_host || user.contains('@');
-        Ok(Identity::User(if is_whole {
-            user.into()
-        } else {
-            [user, "@", &how.realm].concat().into()
-        }))
+        let name = match &how.host {
+            Some(host) if !user.contains('@') => [user, "@", host].concat().into(),
+            _ => user.into(),
+        };
+        Ok(Identity::User(name))
     }
 
     /// The challenges of a 401: one header per algorithm.

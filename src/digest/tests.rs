@@ -33,7 +33,7 @@ impl Server {
             users,
             offered: vec![Algorithm::Sha256, Algorithm::Md5],
             nonce_life: Duration::from_secs(300),
-            any_host: false,
+            host: Some("example.com".to_owned()),
             publishers: vec!["client".to_owned()],
             trusted: vec!["192.0.2.9".parse().unwrap()],
             key: [7; 32],
@@ -248,6 +248,17 @@ fn a_trusted_address_needs_no_password_and_another_realm_is_not_ours() {
         "{text}"
     );
     assert_eq!(server.identify(&answer), Err(Denied { stale: false }));
+}
+
+#[test]
+fn a_name_without_host_belongs_to_the_domain_whatever_the_realm_is() {
+    for (host, expected) in [(Some("example.org"), "bob@example.org"), (None, "bob")] {
+        let mut server = Server::with(|how| how.host = host.map(str::to_owned));
+        let challenge = server.challenge(false);
+        let mut answerer = Answerer::new(&challenge, &account("bob", "secret"), None).unwrap();
+        let identity = server.identify(&authorized(&mut answerer));
+        assert_eq!(identity, Ok(Identity::User(expected.into())));
+    }
 }
 
 #[test]

@@ -38,7 +38,7 @@ impl Users {
                 return Err(wrong("it has not four fields"));
             };
             let algorithm = Algorithm::of(Some(name)).ok_or(wrong("the algorithm is not known"))?;
-            let is_hash = hash.len() == algorithm.hash(&[]).len()
+            let is_hash = hash.len() == algorithm.digits()
                 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
             if user.is_empty() || realm.is_empty() || !is_hash {
                 return Err(wrong(

@@ -6,12 +6,10 @@
 use std::fs;
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream, UdpSocket};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::{count, folder, tell};
+use super::{count, folder, tell, unpacked};
 use crate::server::kit::Server;
-use crate::support::process::require;
 
 /// Nothing larger goes into a datagram.
 const LARGEST_DATAGRAM: usize = 65_507;
@@ -27,15 +25,8 @@ fn cases() -> Vec<Case> {
     let Some(corpus) = folder("protos-c07-sip") else {
         return Vec::new();
     };
-    require("xz", "xz-utils");
-    let unpacked = tempfile::tempdir().expect("a folder");
-    let status = Command::new("tar")
-        .arg("-xJf")
-        .arg(corpus.join("testcases.tar.xz"))
-        .arg("-C")
-        .arg(unpacked.path())
-        .status();
-    assert!(status.expect("tar runs").success());
+    let archive = corpus.join("testcases.tar.xz");
+    let unpacked = unpacked(&archive, ("tar -xJf", "xz-utils"), "-C");
     let files = fs::read_dir(unpacked.path().join("testcases")).expect("the cases");
     let mut cases: Vec<Case> = files
         .map(|file| {

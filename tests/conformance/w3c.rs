@@ -3,15 +3,13 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use rollcall_core::pidf::PidfError;
 use rollcall_core::pidf::xml::{self, Limits};
 
 use super::server_xml::{LARGEST_DATAGRAM, request};
-use super::{folder, rows};
+use super::{folder, rows, unpacked};
 use crate::server::kit::{Server, code};
-use crate::support::process::require;
 
 /// Documents that the manifest wants refused for a DOCTYPE, which they have in a comment, an instruction and a CDATA section
 /// only. They are refused as bodies, as they are no presence documents; the reader need not mind them.
@@ -29,15 +27,8 @@ fn members() -> Vec<(String, String, Vec<u8>)> {
     let Some(corpus) = folder("hostile-xml") else {
         return Vec::new();
     };
-    require("unzip", "unzip");
-    let unpacked = tempfile::tempdir().expect("a folder");
-    let unzip = Command::new("unzip")
-        .arg("-q")
-        .arg(corpus.join("xmlts20130923.zip"))
-        .arg("-d")
-        .arg(unpacked.path())
-        .status();
-    assert!(unzip.expect("unzip runs").success());
+    let archive = corpus.join("xmlts20130923.zip");
+    let unpacked = unpacked(&archive, ("unzip -q", "unzip"), "-d");
     let read = |file: &str| fs::read(unpacked.path().join(Path::new(file))).expect("a member");
     let rows = rows(&corpus.join("w3c-xmlconf-manifest.tsv"));
     assert_eq!(rows.len(), MEMBERS, "the manifest");

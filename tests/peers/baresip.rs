@@ -192,7 +192,7 @@ pub(super) fn publish(
 fn baresip_logs_in_to_publish_and_to_watch() {
     let folder = tempfile::tempdir().expect("a folder");
     let all = [("bob", "secret"), ("alice", "geheim")];
-    let (server, udp, _) = server_that_asks(folder.path(), &all);
+    let (_server, udp, _) = server_that_asks(folder.path(), &all);
     let login = |user: &str, password: &str| {
         let account = account(user, "udp", udp);
         format!("{account};auth_user={user};auth_pass={password}")
@@ -202,11 +202,5 @@ fn baresip_logs_in_to_publish_and_to_watch() {
     watcher.shows("Offline");
     let mut publisher = Baresip::start(&login("bob", "secret"), "");
     publisher.process.say("/presence_online");
-    watcher.shows("Online");
-    let mut stranger = Baresip::start(&login("bob", "wrong"), "");
-    stranger.process.say("/presence_offline");
-    let from = server.lines().len();
-    server.signal("USR1");
-    server.wait_for_from(from, "challenges", |line| line.contains("challenged="));
     watcher.shows("Online");
 }

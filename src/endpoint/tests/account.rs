@@ -20,7 +20,7 @@ fn bench() -> Bench {
             users,
             offered: vec![crate::digest::Algorithm::Sha256],
             nonce_life: Duration::from_secs(300),
-            any_host: false,
+            host: Some("example.com".to_owned()),
             publishers: Vec::new(),
             trusted: vec!["192.0.2.9".parse().expect("an address")],
             key: [1; 32],

@@ -28,14 +28,47 @@ pub enum Transport {
     Udp,
     /// A stream, framed by Content-Length.
     Tcp,
+    /// The same, encrypted (RFC 3261, 26.2.1).
+    Tls,
+    /// One message a WebSocket message (RFC 7118).
+    Ws,
+    /// The same over TLS.
+    Wss,
 }
 
 impl Transport {
+    /// All there are.
+    pub const ALL: [Self; 5] = [Self::Udp, Self::Tcp, Self::Tls, Self::Ws, Self::Wss];
+
     /// Whether the transport itself delivers, so that transactions do not retransmit.
     pub const fn is_reliable(self) -> bool {
+        !matches!(self, Self::Udp)
+    }
+
+    /// Whether it is encrypted.
+    pub const fn is_secure(self) -> bool {
+        matches!(self, Self::Tls | Self::Wss)
+    }
+
+    /// Whether it is a stream in which Content-Length says where a message ends. A datagram and a WebSocket message end
+    /// by themselves.
+    pub const fn is_byte_stream(self) -> bool {
+        matches!(self, Self::Tcp | Self::Tls)
+    }
+
+    /// Whether we open connections of this kind, or send datagrams. A WebSocket is opened by the browser at its other end
+    /// alone (RFC 7118, 5.2.4).
+    pub const fn can_be_opened(self) -> bool {
+        !matches!(self, Self::Ws | Self::Wss)
+    }
+
+    /// The port where a URI names none (RFC 3261, 19.1.2; RFC 7118, 5.1).
+    pub const fn default_port(self) -> u16 {
         match self {
-            Self::Udp => false,
-            Self::Tcp => true,
+            Self::Udp | Self::Tcp => 5060,
+            Self::Tls => 5061,
+            Self::Ws => 80,
+            Self::Wss => 443,
         }
     }
 
@@ -44,21 +77,41 @@ impl Transport {
         match self {
             Self::Udp => "UDP",
             Self::Tcp => "TCP",
+            Self::Tls => "TLS",
+            Self::Ws => "WS",
+            Self::Wss => "WSS",
         }
     }
 
-    /// As it stands in a `transport` parameter: `udp`.
+    /// As it stands in a `transport` parameter: `udp`. There is one word for both WebSockets (RFC 7118, 5.1).
     pub const fn param(self) -> &'static str {
         match self {
             Self::Udp => "udp",
             Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Ws | Self::Wss => "ws",
         }
+    }
+
+    /// Its name in settings and in the log: `wss`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Wss => "wss",
+            other => other.param(),
+        }
+    }
+
+    /// The transport of this name, in capitals or not.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|transport| transport.name().eq_ignore_ascii_case(name))
     }
 }
 
 impl fmt::Display for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.param())
+        f.write_str(self.name())
     }
 }
 

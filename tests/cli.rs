@@ -162,7 +162,7 @@ fn a_flag_with_a_wrong_value_is_told_by_its_name_and_what_is_allowed() {
         (
             &["server", "--listen", "127.0.0.1:5060"][..],
             "rollcall: --listen: \"127.0.0.1:5060\" names the transport \"127.0.0.1\", which there is not; allowed is a list \
-             that is not empty, each entry \"udp:ADDRESS:PORT\" or \"tcp:ADDRESS:PORT\"\n",
+             that is not empty, each entry \"TRANSPORT:ADDRESS:PORT\" with udp, tcp, tls, ws or wss\n",
         ),
         (
             &["server", "--store", "redis://x"],

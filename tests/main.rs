@@ -15,4 +15,5 @@ mod readme;
 mod server;
 mod simulate;
 mod support;
+mod transports;
 mod wires;

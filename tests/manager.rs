@@ -30,6 +30,7 @@ async fn start(change: impl FnOnce(&mut Setup)) -> RunningManager {
     let modules =
         ModuleTable::builder().module(MODULE, "manager", &manager::routes(), Sharding::One);
     let parts = Parts {
+        tls: Default::default(),
         settings: Settings::default(),
         modules: modules.build().expect("no conflict"),
         network: Network::Real,

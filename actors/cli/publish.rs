@@ -1,5 +1,7 @@
 //! `rollcall publish`.
 
+use std::path::PathBuf;
+
 use clap::{Args, ValueEnum};
 use rollcall_core::digest::Credentials;
 use rollcall_core::manager::Basic;
@@ -7,6 +9,7 @@ use rollcall_core::manager::Basic;
 use super::{CliError, output, signals};
 use crate::config::{SipServer, address};
 use crate::node::{self, PublishOrder};
+use crate::transport::tls::Files;
 
 /// Publish a state by SIP, once or for as long as this runs
 #[derive(Debug, Args)]
@@ -53,9 +56,20 @@ pub(super) struct Login {
     /// Its password, from the environment: on a command line it could be read by others
     #[arg(long, env = "ROLLCALL_PASSWORD", hide_env_values = true, hide = true)]
     password: Option<String>,
+
+    /// Authorities, PEM, that the server's certificate is checked with; without, those of this machine
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
 }
 
 impl Login {
+    pub(super) fn tls(&self) -> Files {
+        Files {
+            authorities: self.ca.clone(),
+            ..Files::default()
+        }
+    }
+
     pub(super) fn account(&self) -> Result<Option<Credentials>, CliError> {
         match (self.user.clone(), self.password.clone()) {
             (Some(user), Some(password)) => Ok(Some(Credentials { user, password })),
@@ -98,6 +112,7 @@ impl Publish {
             expires: std::time::Duration::from_secs(self.expires.into()),
             keep: self.keep,
             account: self.login.account()?,
+            tls: self.login.tls(),
         };
         if order.basic.is_none() && order.activities.is_empty() && order.note.is_none() {
             return Err(CliError::Argument {

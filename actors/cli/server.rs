@@ -42,6 +42,18 @@ pub(super) struct ServerFlags {
     #[arg(long, value_name = "FILE")]
     users: Option<String>,
 
+    /// Our certificate and the chain above it, PEM, for tls and wss
+    #[arg(long, value_name = "FILE")]
+    certificate: Option<String>,
+
+    /// Its private key, PEM; without, the key is in the file of the certificate
+    #[arg(long, value_name = "FILE")]
+    key: Option<String>,
+
+    /// Make a certificate for tls and wss, for trying out
+    #[arg(long, num_args = 0, default_missing_value = "true")]
+    self_signed: Option<String>,
+
     /// Threads that share the presentities: 1 to 64, or auto
     #[arg(long, value_name = "N")]
     shards: Option<String>,
@@ -71,6 +83,17 @@ impl ServerFlags {
         flags.set("--store", &["store"], self.store.as_ref());
         flags.set("--auth", &["auth"], self.auth.as_ref());
         flags.set("--users", &["digest", "users"], self.users.as_ref());
+        flags.set(
+            "--certificate",
+            &["tls", "certificate"],
+            self.certificate.as_ref(),
+        );
+        flags.set("--key", &["tls", "key"], self.key.as_ref());
+        flags.set(
+            "--self-signed",
+            &["tls", "self_signed"],
+            self.self_signed.as_ref(),
+        );
         flags.set("--shards", &["shards"], self.shards.as_ref());
         flags.set("--advertise", &["advertise"], self.advertise.as_ref());
     }
@@ -85,6 +108,17 @@ impl ServerFlags {
             "--users",
             &["server", "digest", "users"],
             self.users.as_ref(),
+        );
+        flags.set(
+            "--certificate",
+            &["server", "tls", "certificate"],
+            self.certificate.as_ref(),
+        );
+        flags.set("--key", &["server", "tls", "key"], self.key.as_ref());
+        flags.set(
+            "--self-signed",
+            &["server", "tls", "self_signed"],
+            self.self_signed.as_ref(),
         );
         flags.set("--shards", &["server", "shards"], self.shards.as_ref());
         flags.set(

@@ -1,4 +1,5 @@
-//! Signals: ctrl-c and SIGTERM end a node in order, SIGUSR1 makes it show its counters.
+//! Signals: ctrl-c and SIGTERM end a node in order, SIGUSR1 makes it show its counters, SIGHUP read accounts and certificates
+//! again.
 
 use std::future::Future;
 use std::io;
@@ -29,6 +30,7 @@ pub fn control() -> io::Result<Control> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut show = signal(SignalKind::user_defined1())?;
+    let mut reload = signal(SignalKind::hangup())?;
     let (handle, control) = Control::new();
     actix_rt::spawn(async move {
         let mut asked = false;
@@ -37,6 +39,7 @@ pub fn control() -> io::Result<Control> {
                 _ = interrupt.recv() => Command::Stop,
                 _ = terminate.recv() => Command::Stop,
                 _ = show.recv() => Command::Show,
+                _ = reload.recv() => Command::Reload,
             };
             if command == Command::Stop && asked {
                 super::output::complain("rollcall: ended at once, without taking leave");
@@ -72,11 +75,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sigusr1_shows_and_sigterm_stops() {
+    fn sigusr1_shows_sighup_reloads_and_sigterm_stops() {
         let commands = actix_rt::System::new().block_on(async {
             let mut control = control().expect("signals");
             let mut got = Vec::new();
-            for signal in ["USR1", "TERM"] {
+            for signal in ["USR1", "HUP", "TERM"] {
                 let kill = format!("kill -{signal} {}", std::process::id());
                 let status = std::process::Command::new("/bin/sh")
                     .args(["-c", &kill])
@@ -86,6 +89,6 @@ mod tests {
             }
             got
         });
-        assert_eq!(commands, [Command::Show, Command::Stop]);
+        assert_eq!(commands, [Command::Show, Command::Reload, Command::Stop]);
     }
 }

@@ -49,6 +49,7 @@ impl Watch {
             server: server(&self.server)?,
             expires: std::time::Duration::from_secs(self.expires.into()),
             account: self.login.account()?,
+            tls: self.login.tls(),
         };
         let mut left = if self.once { Some(1) } else { self.count };
         let mut failed = false;

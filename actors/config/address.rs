@@ -12,7 +12,7 @@ use super::kind::Text;
 /// A transport and an address to listen at: `udp:127.0.0.1:5060`. Port 0 is a free one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Listen {
-    /// UDP or TCP.
+    /// Which one.
     pub transport: Transport,
     /// Where.
     pub addr: SocketAddr,
@@ -47,11 +47,8 @@ impl FromStr for Listen {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (transport, addr) = text.split_once(':').ok_or("names no transport")?;
-        let transport = match transport {
-            "udp" => Transport::Udp,
-            "tcp" => Transport::Tcp,
-            other => return Err(format!("names the transport {other:?}, which there is not")),
-        };
+        let transport = Transport::named(transport)
+            .ok_or_else(|| format!("names the transport {transport:?}, which there is not"))?;
         Ok(Self {
             transport,
             addr: socket_address(addr)?,
@@ -131,14 +128,11 @@ impl SipServer {
         Self {
             uri: match listen.transport {
                 Transport::Udp => format!("sip:{}", listen.addr),
-                Transport::Tcp => format!("sip:{};transport=tcp", listen.addr),
+                stream => format!("sip:{};transport={}", listen.addr, stream.param()),
             },
             host: listen.addr.ip().to_string(),
             port: Some(listen.addr.port()),
-            transport: match listen.transport {
-                Transport::Udp => None,
-                Transport::Tcp => Some(Transport::Tcp),
-            },
+            transport: Some(listen.transport).filter(|transport| transport.is_reliable()),
         }
     }
 }
@@ -154,22 +148,26 @@ impl FromStr for SipServer {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let uri = Uri::parse(text).map_err(|error| format!("is no SIP URI: {error}"))?;
-        if uri.scheme != Scheme::Sip {
-            return Err("is no sip: URI".to_owned());
+        let secure = uri.scheme == Scheme::Sips;
+        if !secure && uri.scheme != Scheme::Sip {
+            return Err("is no sip: or sips: URI".to_owned());
         }
         if uri.user.is_some() {
             return Err("names a user where a server is wanted".to_owned());
         }
-        let transport = match uri
-            .params
-            .get("transport")
-            .map(str::to_ascii_lowercase)
-            .as_deref()
-        {
+        let transport = match uri.params.get("transport") {
             None => None,
-            Some("udp") => Some(Transport::Udp),
-            Some("tcp") => Some(Transport::Tcp),
-            Some(other) => return Err(format!("asks for the transport {other:?}")),
+            Some(name) => match Transport::named(name).filter(|named| named.can_be_opened()) {
+                Some(transport) => Some(transport),
+                None => return Err(format!("asks for the transport {name:?}")),
+            },
+        };
+        let transport = match (transport, secure) {
+            (None | Some(Transport::Tcp | Transport::Tls), true) => Some(Transport::Tls),
+            (Some(Transport::Udp), true) => {
+                return Err("asks for UDP, which is not encrypted".to_owned());
+            }
+            (other, _) => other,
         };
         let host = match &uri.host {
             Host::Name(name) => name.to_string(),
@@ -202,7 +200,7 @@ pub fn presentity(text: &str) -> Result<String, String> {
 
 /// An address to listen at for SIP.
 pub const LISTEN: Text<Listen> = Text {
-    allowed: "\"udp:ADDRESS:PORT\" or \"tcp:ADDRESS:PORT\"",
+    allowed: "\"TRANSPORT:ADDRESS:PORT\" with udp, tcp, tls, ws or wss",
     read: str::parse,
     write: Listen::to_string,
 };
@@ -223,7 +221,7 @@ pub const HOST_PORT: Text<HostPort> = Text {
 
 /// A SIP server to send to.
 pub const SIP_SERVER: Text<SipServer> = Text {
-    allowed: "\"sip:HOST\", with \":PORT\" and \";transport=udp\" or \";transport=tcp\" if need be",
+    allowed: "\"sip:HOST\", with \":PORT\" and \";transport=udp\", tcp or tls if need be; or \"sips:HOST\"",
     read: str::parse,
     write: SipServer::to_string,
 };

@@ -18,6 +18,7 @@ pub mod section;
 pub mod server;
 pub mod simulate;
 pub mod source;
+pub mod tls;
 pub mod value;
 
 #[cfg(test)]
@@ -32,6 +33,7 @@ pub use section::{Key, Section};
 pub use server::{Auth, Expiry, Server, Store};
 pub use simulate::Simulate;
 pub use source::{CalendarPath, CalendarSource, CommandSource, Source, TimeZone};
+pub use tls::Tls;
 pub use value::Flags;
 
 use kind::{Span, Text, span_text};

@@ -8,7 +8,7 @@ use super::address::{DOMAIN, IP, LISTEN, Listen};
 use super::digest::Digest;
 use super::kind::{List, OneOf, Optional, Span, Text, Truth, Whole, span_text as t, words};
 use super::section::Section;
-use super::{Settings, Timers};
+use super::{Settings, Timers, Tls};
 
 /// What a Presence Server is told.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +25,8 @@ pub struct Server {
     pub auth: Auth,
     /// What digest needs.
     pub digest: Digest,
+    /// Our certificate, and whom we believe.
+    pub tls: Tls,
     /// The address that peers reach us at, in place of the one we listen at.
     pub advertise: Option<IpAddr>,
     /// The Server header of responses; none when `None`.
@@ -169,6 +171,7 @@ impl Settings for Server {
                 Some("rollcall".to_owned()),
             ),
             digest: s.section("digest", Digest::read),
+            tls: s.section("tls", Tls::read_server),
             publish: s.section("publish", |s| Expiry::read(s, 60, 3600, 24 * 3600)),
             subscribe: s.section("subscribe", |s| Expiry::read(s, 60, 3600, 24 * 3600)),
             register: s.section("register", |s| Expiry::read(s, 60, 3600, 24 * 3600)),
@@ -199,6 +202,7 @@ impl Settings for Server {
             limits: s.section("limits", ServerLimits::read),
         };
         is.check_openness(s);
+        is.check_certificate(s);
         is
     }
 }
@@ -210,6 +214,20 @@ impl Server {
             Auth::Off => false,
             Auth::Digest => true,
             Auth::Auto => self.open().is_some(),
+        }
+    }
+
+    /// What is encrypted needs a certificate.
+    fn check_certificate(&self, s: &mut Section<'_>) {
+        let secure = self
+            .listen
+            .iter()
+            .find(|listen| listen.transport.is_secure());
+        if let Some(listen) = secure.filter(|_| !self.tls.has_certificate()) {
+            let sentence = format!(
+                "{listen} needs a certificate: tls.certificate and tls.key, or tls.self_signed = true for trying out"
+            );
+            s.problem("listen", sentence);
         }
     }
 

@@ -35,7 +35,7 @@ body = \"much\"
         problems::<Server>(text),
         [
             "a.toml:1:33: listen: \"sctp:127.0.0.1:5060\" names the transport \"sctp\", which there is not; allowed is a \
-             list that is not empty, each entry \"udp:ADDRESS:PORT\" or \"tcp:ADDRESS:PORT\"",
+             list that is not empty, each entry \"TRANSPORT:ADDRESS:PORT\" with udp, tcp, tls, ws or wss",
             "a.toml:2:10: shards: 100 is not allowed; allowed is a whole number from 1 to 64, or \"auto\" for one per core",
             "a.toml:3:1: stor: there is no such key; did you mean \"store\"?",
             "a.toml:6:7: publish.min: 2h is more than the default, 1h",
@@ -91,7 +91,7 @@ fn flags_win_over_the_file_and_are_checked_alike() {
     let problems = read::<Server>(Some("a.toml"), file, flags).unwrap_err();
     assert_eq!(
         problems.to_string(),
-        "--loss: there is no such key; there are listen, domain, store, shards, auth, advertise, server_name, digest, publish, \
+        "--loss: there is no such key; there are listen, domain, store, shards, auth, advertise, server_name, digest, tls, publish, \
          subscribe, register, notify, timers, limits\n\
          --shards: \"many\" is not allowed; allowed is a whole number from 1 to 64, or \"auto\" for one per core"
     );
@@ -112,6 +112,29 @@ fn a_server_that_strangers_reach_must_be_meant() {
     assert_eq!(
         read::<Server>(None, "", Flags::default()).unwrap().warnings,
         []
+    );
+}
+
+#[test]
+fn what_is_encrypted_needs_a_certificate() {
+    let listen = "listen = \"wss:127.0.0.1:443\"\n";
+    assert_eq!(
+        problems::<Server>(listen),
+        [
+            "a.toml:1:10: listen: wss:127.0.0.1:443 needs a certificate: tls.certificate and tls.key, or tls.self_signed = \
+             true for trying out"
+        ]
+    );
+    let trying = format!("{listen}[tls]\nself_signed = true\n");
+    assert!(read::<Server>(None, &trying, Flags::default()).is_ok());
+    let wrong =
+        format!("{listen}[tls]\nkey = \"a.pem\"\nself_signed = true\ntrusted = [\"a.example\"]\n");
+    assert_eq!(
+        problems::<Server>(&wrong),
+        [
+            "a.toml:3:7: tls.key: a key needs its certificate: tls.certificate",
+            "a.toml:5:11: tls.trusted: no certificates are asked for: tls.client_ca names the authorities that issue them"
+        ]
     );
 }
 
@@ -270,12 +293,19 @@ fn a_server_to_send_to_is_a_sip_uri_without_a_user() {
         server.transport,
         Some(rollcall_core::exchange::Transport::Tcp)
     );
+    for tls in ["sips:h", "sips:h;transport=tcp", "sip:h;transport=tls"] {
+        let server: SipServer = tls.parse().unwrap();
+        assert_eq!(
+            server.transport,
+            Some(rollcall_core::exchange::Transport::Tls)
+        );
+    }
     for wrong in [
         "",
         "127.0.0.1:5060",
-        "sips:127.0.0.1",
+        "sips:127.0.0.1;transport=udp",
         "sip:bob@127.0.0.1",
-        "sip:h;transport=tls",
+        "sip:h;transport=ws",
         "tel:1",
     ] {
         assert!(wrong.parse::<SipServer>().is_err(), "{wrong}");

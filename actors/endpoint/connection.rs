@@ -5,71 +5,29 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::rc::Rc;
-use std::time::Duration;
 
 use actix::prelude::*;
-use bytes::{Bytes, BytesMut};
-use futures_util::{FutureExt, StreamExt};
-use rollcall_core::exchange::{ConnectionId, Flow, Shard};
-use rollcall_core::sip::{Frame, FramingError};
+use bytes::Bytes;
+use rollcall_core::exchange::{ConnectionId, Flow, Shard, Transport};
+use rollcall_core::sip::Frame;
 use rustc_hash::FxHashMap;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
-use tokio_util::codec::FramedRead;
 
+use super::stream::{InputEnd, OVERHEAD, StreamInput, serve};
 use super::{Endpoint, trace};
 use crate::messages::{ModuleInput, ToModule};
-use crate::transport::Stream;
-use crate::transport::codec::{SipCodec, StreamError};
-
-/// Frames given to the actor at once.
-const BATCH: usize = 64;
+use crate::transport::Wire;
 
 /// Bytes that wait for a peer to read them; one that lets more wait is too slow.
 const QUEUE: usize = 1 << 20;
 
-/// What a message in that queue takes beside its bytes. Answers to keep-alives are two bytes long, and a peer may ask for
-/// any number of them.
-const OVERHEAD: usize = 64;
-
-/// Bytes written to a stream at once.
-const STRETCH: usize = 64 * 1024;
-
-/// How long the rest of a message may take to come, once or twice: 64*T1, after which its sender has given it up
-/// (RFC 3261, 17.1.2.2). Whoever connects and says nothing at all for so long has no business here either.
-const UNFINISHED: Duration = Duration::from_secs(32);
-
-/// How long one direction is kept open after the other has ended: for answers that are still owed, and for the peer to
-/// read our last one before unread input of its own makes the kernel reset the connection.
-const LINGER: Duration = Duration::from_secs(5);
-
-/// What a connection's task has read.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct StreamInput {
-    connection: ConnectionId,
-    frames: Vec<Frame>,
-    end: Option<InputEnd>,
-}
-
-/// Why nothing more is read.
-pub(super) enum InputEnd {
-    /// The peer writes no more, or the connection broke.
-    Ended,
-    /// Nobody knows where the next message begins.
-    Framing(FramingError),
-}
-
 /// A connection's task has ended.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Gone(ConnectionId);
+pub(super) struct Gone(pub ConnectionId);
 
 struct Row {
     flow: Flow,
@@ -80,6 +38,8 @@ struct Row {
     /// Requests that came and were not answered yet: a peer that ends its side may still wait for the answers.
     owed: usize,
     ended: bool,
+    /// The host that the peer's certificate was checked to speak for.
+    verified: Option<String>,
 }
 
 /// The connections of a shard.
@@ -89,7 +49,7 @@ pub(super) struct Connections {
     opened: u64,
     /// Ordered, so that closing all of them takes the same order in every run.
     rows: BTreeMap<ConnectionId, Row>,
-    by_remote: FxHashMap<SocketAddr, ConnectionId>,
+    by_remote: FxHashMap<(Transport, SocketAddr), ConnectionId>,
 }
 
 /// What became of bytes for a connection.
@@ -128,13 +88,13 @@ impl Connections {
     }
 
     /// Takes a stream; `flow` gets its connection's number.
-    pub fn open(&mut self, stream: Stream, mut flow: Flow, endpoint: Addr<Endpoint>) -> Flow {
+    pub fn open(&mut self, wire: Wire, mut flow: Flow, endpoint: Addr<Endpoint>) -> Flow {
         self.opened += 1;
         let id = ConnectionId(u64::from(self.shard) << 56 | self.opened);
         flow.connection = id;
         let (queue, receiver) = mpsc::unbounded_channel();
         let queued = Rc::new(Cell::new(0));
-        let task = actix_rt::spawn(serve(stream, id, receiver, Rc::clone(&queued), endpoint));
+        let task = actix_rt::spawn(serve(wire, id, receiver, Rc::clone(&queued), endpoint));
         self.rows.insert(
             id,
             Row {
@@ -144,16 +104,27 @@ impl Connections {
                 task,
                 owed: 0,
                 ended: false,
+                verified: None,
             },
         );
-        self.by_remote.insert(flow.remote, id);
+        self.by_remote.insert((flow.transport, flow.remote), id);
         flow
     }
 
-    /// The flow of a connection to this peer that can still be written to.
-    pub fn to(&self, remote: SocketAddr) -> Option<Flow> {
-        let row = self.rows.get(self.by_remote.get(&remote)?)?;
-        (row.queue.is_some() && !row.ended).then_some(row.flow)
+    /// Remembers whom the peer's certificate speaks for.
+    pub fn verified(&mut self, id: ConnectionId, host: String) {
+        if let Some(row) = self.rows.get_mut(&id) {
+            row.verified = Some(host);
+        }
+    }
+
+    /// The flow of a connection to this peer that can still be written to. Over TLS it must have been checked to be
+    /// `host`: who shares an address with it is not it (RFC 5922, 7.3).
+    pub fn to(&self, transport: Transport, remote: SocketAddr, host: &str) -> Option<Flow> {
+        let row = self.rows.get(self.by_remote.get(&(transport, remote))?)?;
+        let is_it = |verified: &String| verified.eq_ignore_ascii_case(host);
+        let sure = !transport.is_secure() || row.verified.as_ref().is_some_and(is_it);
+        (row.queue.is_some() && !row.ended && sure).then_some(row.flow)
     }
 
     pub fn send(&mut self, id: ConnectionId, bytes: Bytes) -> Queued {
@@ -206,8 +177,9 @@ impl Connections {
         };
         // Ends a task that hangs in a write; one that has ended already does not mind.
         row.task.abort();
-        if self.by_remote.get(&row.flow.remote) == Some(&id) {
-            self.by_remote.remove(&row.flow.remote);
+        let place = (row.flow.transport, row.flow.remote);
+        if self.by_remote.get(&place) == Some(&id) {
+            self.by_remote.remove(&place);
         }
         true
     }
@@ -227,136 +199,6 @@ fn is_response(bytes: &[u8]) -> bool {
     bytes
         .get(..4)
         .is_some_and(|start| start.eq_ignore_ascii_case(b"SIP/"))
-}
-
-/// Runs a connection from its first byte to its last.
-async fn serve(
-    stream: Stream,
-    id: ConnectionId,
-    queue: mpsc::UnboundedReceiver<Bytes>,
-    queued: Rc<Cell<usize>>,
-    endpoint: Addr<Endpoint>,
-) {
-    let (reader, writer) = tokio::io::split(stream);
-    {
-        let mut reading = pin!(read(reader, id, &endpoint));
-        let mut writing = pin!(write(writer, queue, &queued));
-        tokio::select! {
-            biased;
-            whole = &mut reading => {
-                if whole {
-                    let _ = timeout(LINGER, writing).await;
-                }
-            }
-            result = &mut writing => {
-                if result.is_ok() {
-                    let _ = timeout(LINGER, reading).await;
-                }
-            }
-        }
-    }
-    endpoint.do_send(Gone(id));
-}
-
-/// Reads until the peer ends. False if the connection is of no more use for writing either.
-async fn read(reader: impl AsyncRead + Unpin, id: ConnectionId, endpoint: &Addr<Endpoint>) -> bool {
-    let mut framed = FramedRead::new(reader, SipCodec::new());
-    let mut unfinished = false;
-    let mut heard = false;
-    loop {
-        let next = match timeout(UNFINISHED, framed.next()).await {
-            Ok(next) => next,
-            Err(_) if heard && framed.read_buffer().is_empty() => continue,
-            Err(_) if framed.read_buffer().is_empty() => return false,
-            // Begun in the stretch before this one: its sender has had its time.
-            Err(_) if unfinished => return false,
-            Err(_) => {
-                unfinished = true;
-                continue;
-            }
-        };
-        (heard, unfinished) = (true, false);
-        let mut frames = Vec::new();
-        let mut end = None;
-        let mut broken = false;
-        let mut item = Some(next);
-        while let Some(next) = item {
-            match next {
-                Some(Ok(frame)) => frames.push(frame),
-                Some(Err(StreamError::Framing(error))) => end = Some(InputEnd::Framing(error)),
-                Some(Err(StreamError::Io(error))) => {
-                    tracing::debug!(connection = id.0, %error, "a connection broke");
-                    end = Some(InputEnd::Ended);
-                    broken = true;
-                }
-                None => end = Some(InputEnd::Ended),
-            }
-            let full = frames.len() >= BATCH || end.is_some();
-            item = if full {
-                None
-            } else {
-                framed.next().now_or_never()
-            };
-        }
-        let discard = matches!(end, Some(InputEnd::Framing(_)));
-        let over = end.is_some();
-        if endpoint
-            .send(StreamInput {
-                connection: id,
-                frames,
-                end,
-            })
-            .await
-            .is_err()
-        {
-            return false;
-        }
-        if discard {
-            return drain(framed.into_inner()).await;
-        }
-        if over {
-            return !broken;
-        }
-    }
-}
-
-/// Reads on without looking, so that the peer gets to read what it is told before the connection closes.
-async fn drain(mut reader: impl AsyncRead + Unpin) -> bool {
-    let mut scratch = [0; 2048];
-    loop {
-        match reader.read(&mut scratch).await {
-            Ok(0) => return true,
-            Ok(_) => {}
-            Err(_) => return false,
-        }
-    }
-}
-
-/// Writes what is queued until the queue is closed.
-async fn write(
-    mut writer: impl AsyncWrite + Unpin,
-    mut queue: mpsc::UnboundedReceiver<Bytes>,
-    queued: &Cell<usize>,
-) -> io::Result<()> {
-    let mut stretch = BytesMut::new();
-    while let Some(bytes) = queue.recv().await {
-        let mut written = bytes.len() + OVERHEAD;
-        if queue.is_empty() {
-            writer.write_all(&bytes).await?;
-        } else {
-            stretch.extend_from_slice(&bytes);
-            while stretch.len() < STRETCH
-                && let Ok(more) = queue.try_recv()
-            {
-                stretch.extend_from_slice(&more);
-                written += more.len() + OVERHEAD;
-            }
-            writer.write_all(&stretch).await?;
-            stretch.clear();
-        }
-        queued.set(queued.get().saturating_sub(written));
-    }
-    writer.shutdown().await
 }
 
 impl Handler<StreamInput> for Endpoint {

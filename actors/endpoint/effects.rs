@@ -61,7 +61,7 @@ impl Endpoint {
         trace::message("sent", &flow, &bytes);
         match flow.transport {
             Transport::Udp => self.send_datagram(flow, bytes),
-            Transport::Tcp => {
+            Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => {
                 let owner = Connections::owner(flow.connection);
                 if owner != self.shard {
                     self.counters.handed_over += 1;

@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
+use rollcall_core::digest::Authentication;
 use rollcall_core::endpoint::{Effect, Endpoint as Core, ModuleTable, Settings};
 use rollcall_core::entropy::Entropy;
 use rollcall_core::exchange::Transport;
@@ -62,6 +64,12 @@ impl Guarded {
 
     pub fn set_locals(&mut self, locals: Vec<(Transport, SocketAddr)>) {
         self.core.set_locals(locals);
+    }
+
+    /// Exchanges the accounts, also for successors.
+    pub fn set_authentication(&mut self, how: Arc<Authentication>) {
+        self.settings.authentication = Some(Arc::clone(&how));
+        self.core.set_authentication(how);
     }
 
     /// To look at only: nothing that could panic.

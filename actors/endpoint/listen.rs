@@ -2,17 +2,26 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
 use rollcall_core::exchange::{ConnectionId, Flow, Transport};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::{Endpoint, Listen, Port};
-use crate::transport::{Datagram, Listener, Network, Stream};
+use crate::transport::{Datagram, Listener, Network, Stream, Tls, Wire, tls, web};
 
 /// How long a listener pauses after it failed to accept, as when the process has no more descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long the handshakes of a new connection may take together.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Connections of a listener that shake hands at once; the next ones wait in the kernel.
+const MOST_HANDSHAKES: usize = 1024;
 
 /// A listening socket's task.
 pub(super) struct Accepting {
@@ -23,9 +32,14 @@ pub(super) struct Accepting {
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Accepted {
-    stream: Stream,
+    transport: Transport,
+    wire: Wire,
+    /// Our end of the connection.
+    local: Option<SocketAddr>,
     remote: SocketAddr,
     bound: SocketAddr,
+    /// Whether the peer has shown a certificate that lets it speak for anybody.
+    trusted: bool,
 }
 
 enum Opened {
@@ -48,13 +62,13 @@ async fn open(network: Network, listen: Listen, first: bool, shared: bool) -> io
             }
             Ok(Opened::Udp(network.datagram(addr, shared).await?))
         }
-        Transport::Tcp if shared => {
+        _ if shared => {
             if first && addr.port() != 0 {
                 drop(network.listen(addr).await?);
             }
             Ok(Opened::Tcp(network.listen_shared(addr).await?))
         }
-        Transport::Tcp => Ok(Opened::Tcp(network.listen(addr).await?)),
+        _ => Ok(Opened::Tcp(network.listen(addr).await?)),
     }
 }
 
@@ -78,7 +92,13 @@ impl Handler<Listen> for Endpoint {
                 }
                 Opened::Tcp(listener) => {
                     let bound = listener.local_addr()?;
-                    let task = actix_rt::spawn(accept(listener, bound, ctx.address()));
+                    let gate = Gate {
+                        transport: listen.transport,
+                        bound,
+                        tls: endpoint.tls.clone(),
+                        endpoint: ctx.address(),
+                    };
+                    let task = actix_rt::spawn(accept(listener, gate));
                     endpoint.listeners.push(Accepting { task });
                     bound
                 }
@@ -98,21 +118,85 @@ impl Handler<Listen> for Endpoint {
 #[rtype(result = "()")]
 struct AcceptFailed;
 
-async fn accept(listener: Listener, bound: SocketAddr, endpoint: Addr<Endpoint>) {
+/// A connection was opened and nobody could talk over it; to be counted.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct HandshakeFailed;
+
+/// What a listening socket's task does with a new connection.
+#[derive(Clone)]
+struct Gate {
+    transport: Transport,
+    bound: SocketAddr,
+    tls: Tls,
+    endpoint: Addr<Endpoint>,
+}
+
+impl Gate {
+    /// Shakes hands, as the transport asks.
+    async fn pass(&self, stream: Stream, remote: SocketAddr) -> io::Result<Accepted> {
+        let local = stream.local_addr().ok();
+        let (stream, trusted) = if self.transport.is_secure() {
+            let tls::Accepted { stream, trusted } = self.tls.accept(stream).await?;
+            (stream, trusted)
+        } else {
+            (stream, false)
+        };
+        let wire = match self.transport {
+            Transport::Ws | Transport::Wss => Wire::Web(Box::new(web::accept(stream).await?)),
+            Transport::Udp | Transport::Tcp | Transport::Tls => Wire::Bytes(stream),
+        };
+        Ok(Accepted {
+            transport: self.transport,
+            wire,
+            local,
+            remote,
+            bound: self.bound,
+            trusted,
+        })
+    }
+
+    /// The same with a limit; who does not pass is only counted.
+    async fn let_in(self, stream: Stream, remote: SocketAddr) {
+        match timeout(HANDSHAKE, self.pass(stream, remote)).await {
+            // The endpoint has ended: nobody wants the connection.
+            Ok(Ok(accepted)) => drop(self.endpoint.send(accepted).await),
+            Ok(Err(error)) => {
+                tracing::debug!(%remote, %error, transport = %self.transport, "a handshake failed");
+                self.endpoint.do_send(HandshakeFailed);
+            }
+            Err(_) => {
+                tracing::debug!(%remote, transport = %self.transport, "a handshake took too long");
+                self.endpoint.do_send(HandshakeFailed);
+            }
+        }
+    }
+}
+
+async fn accept(listener: Listener, gate: Gate) {
+    let plain = gate.transport == Transport::Tcp;
+    let places = Arc::new(Semaphore::new(MOST_HANDSHAKES));
+    let bound = gate.bound;
     loop {
         match listener.accept().await {
-            Ok((stream, remote)) => {
-                if endpoint
-                    .send(Accepted {
-                        stream,
-                        remote,
-                        bound,
-                    })
-                    .await
-                    .is_err()
-                {
+            // Without a handshake there is nothing to wait for.
+            Ok((stream, remote)) if plain => {
+                let Ok(accepted) = gate.pass(stream, remote).await else {
+                    continue;
+                };
+                if gate.endpoint.send(accepted).await.is_err() {
                     return;
                 }
+            }
+            Ok((stream, remote)) => {
+                let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                    return;
+                };
+                let passing = gate.clone().let_in(stream, remote);
+                actix_rt::spawn(async move {
+                    passing.await;
+                    drop(place);
+                });
             }
             // The host of a memory network has crashed.
             Err(error) if error.kind() == io::ErrorKind::NotConnected => return,
@@ -124,10 +208,18 @@ async fn accept(listener: Listener, bound: SocketAddr, endpoint: Addr<Endpoint>)
                 ) => {}
             Err(error) => {
                 tracing::warn!(%error, %bound, "a connection could not be accepted");
-                endpoint.do_send(AcceptFailed);
+                gate.endpoint.do_send(AcceptFailed);
                 tokio::time::sleep(PAUSE).await;
             }
         }
+    }
+}
+
+impl Handler<HandshakeFailed> for Endpoint {
+    type Result = ();
+
+    fn handle(&mut self, _: HandshakeFailed, _: &mut Context<Self>) {
+        self.counters.handshakes_failed += 1;
     }
 }
 
@@ -145,9 +237,12 @@ impl Handler<Accepted> for Endpoint {
     fn handle(
         &mut self,
         Accepted {
-            stream,
+            transport,
+            wire,
+            local,
             remote,
             bound,
+            trusted,
         }: Accepted,
         ctx: &mut Context<Self>,
     ) {
@@ -156,21 +251,26 @@ impl Handler<Accepted> for Endpoint {
             return;
         }
         self.counters.connections_accepted += 1;
-        let advertised = self.locals.seen(Transport::Tcp, bound, remote);
-        let local = match stream.local_addr() {
+        let advertised = self.locals.seen(transport, bound, remote);
+        let local = match local {
             // Which of our addresses the peer took is known for sure.
-            Ok(local) if bound.ip().is_unspecified() && !self.locals.is_advertised(bound) => local,
+            Some(local) if bound.ip().is_unspecified() && !self.locals.is_advertised(bound) => {
+                local
+            }
             _ => advertised,
         };
         let flow = Flow {
             shard: self.shard,
-            transport: Transport::Tcp,
+            transport,
             local,
             remote,
             connection: ConnectionId(0),
         };
-        let flow = self.connections.open(stream, flow, ctx.address());
-        tracing::debug!(%remote, connection = flow.connection.0, "connection accepted");
+        let flow = self.connections.open(wire, flow, ctx.address());
+        if trusted {
+            self.ask(|core, _, _| core.trust(&flow));
+        }
+        tracing::debug!(%remote, %transport, connection = flow.connection.0, trusted, "connection accepted");
     }
 }
 

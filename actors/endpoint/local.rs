@@ -53,7 +53,7 @@ impl Locals {
     pub fn is_advertised(&self, bound: SocketAddr) -> bool {
         self.listening
             .iter()
-            .any(|l| l.transport == Transport::Tcp && l.bound == bound && l.advertise.is_some())
+            .any(|l| l.transport.is_reliable() && l.bound == bound && l.advertise.is_some())
     }
 
     /// For the core: the addresses that stand in Via and Contact when the way to a peer is not yet known. A socket bound
@@ -94,7 +94,12 @@ impl Locals {
 
     /// For a connection that we opened from `local`: the address we listen at for others, if there is one, since a peer
     /// can't connect to the port that a connection goes out from.
-    pub fn reachable(&mut self, local: SocketAddr, remote: SocketAddr) -> SocketAddr {
+    pub fn reachable(
+        &mut self,
+        transport: Transport,
+        local: SocketAddr,
+        remote: SocketAddr,
+    ) -> SocketAddr {
         let fits = |bound: SocketAddr| {
             bound.is_ipv4() == local.is_ipv4()
                 && (bound.ip().is_unspecified() || bound.ip() == local.ip())
@@ -102,9 +107,9 @@ impl Locals {
         let listening = self
             .listening
             .iter()
-            .find(|l| l.transport == Transport::Tcp && fits(l.bound));
+            .find(|l| l.transport == transport && fits(l.bound));
         match listening.map(|l| l.bound) {
-            Some(bound) => self.seen(Transport::Tcp, bound, remote),
+            Some(bound) => self.seen(transport, bound, remote),
             None => local,
         }
     }

@@ -14,9 +14,11 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use actix::prelude::*;
 use bytes::Bytes;
+use rollcall_core::digest::Authentication;
 use rollcall_core::endpoint::{Effect, Endpoint as Core, ModuleId, ModuleTable, Origin, Settings};
 use rollcall_core::entropy::Entropy;
 use rollcall_core::exchange::{
@@ -31,7 +33,7 @@ use crate::messages::{
     Attach, FromModule, ManagerIncoming, ModuleInput, ModuleOutput, TakeSnapshot, ToModule,
     ToSession,
 };
-use crate::transport::Network;
+use crate::transport::{Network, Tls};
 
 mod connection;
 mod datagram;
@@ -41,6 +43,7 @@ mod listen;
 mod local;
 mod route;
 mod spans;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod trace;
@@ -63,6 +66,8 @@ pub struct Parts {
     pub network: Network,
     /// The node's clock.
     pub clock: Clock,
+    /// Certificates, for the transports that are encrypted.
+    pub tls: Tls,
     /// For branches and tags.
     pub entropy: Entropy,
     /// Streams that may be open at once on this shard, in both directions.
@@ -72,12 +77,12 @@ pub struct Parts {
 /// Connections of a shard unless told otherwise.
 pub const MAX_CONNECTIONS: usize = 65_536;
 
-/// Opens a socket of this shard: a datagram socket for UDP, a listening one for TCP. All shards of a node are told the
+/// Opens a socket of this shard: a datagram socket for UDP, a listening one for all others. All shards of a node are told the
 /// same address and share it; with port 0 the first one's answer is what the others are told.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "io::Result<SocketAddr>")]
 pub struct Listen {
-    /// UDP or TCP.
+    /// Which one.
     pub transport: Transport,
     /// Where; the address may be the unspecified one, the port 0.
     pub addr: SocketAddr,
@@ -108,6 +113,11 @@ pub enum Handed {
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub struct Shutdown;
+
+/// Exchanges the accounts that requests are authenticated with, or their rules. Nonces stay good if the key is the same.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct SetAuthentication(pub Arc<Authentication>);
 
 /// What the shell around the core counts; the core has counters of its own.
 #[derive(Clone, Debug, Default, serde::Serialize)]
@@ -152,6 +162,8 @@ pub struct Counters {
     pub no_shard: u64,
     /// Connections that could not be accepted.
     pub accept_errors: u64,
+    /// Connections whose TLS or WebSocket handshake failed or took too long.
+    pub handshakes_failed: u64,
     /// Manager messages of types that no module has claimed.
     pub unclaimed_manager: u64,
     /// Panics of the core that the guard caught.
@@ -165,6 +177,7 @@ pub struct Endpoint {
     shards: Shard,
     clock: Clock,
     network: Network,
+    tls: Tls,
     /// Other shards' endpoints, by shard.
     peers: Vec<Recipient<HandOver>>,
     modules: BTreeMap<ModuleId, Vec<Recipient<ToModule>>>,
@@ -194,6 +207,7 @@ impl Endpoint {
             modules,
             network,
             clock,
+            tls,
             entropy,
             max_connections,
         } = parts;
@@ -206,6 +220,7 @@ impl Endpoint {
             clock,
             locals: Locals::new(network.clone()),
             network,
+            tls,
             peers: Vec::new(),
             modules: BTreeMap::new(),
             ports: Vec::new(),
@@ -363,6 +378,14 @@ impl Handler<ManagerIncoming> for Endpoint {
                 incoming.reply.do_send(ToSession::Credit(1));
             }
         }
+    }
+}
+
+impl Handler<SetAuthentication> for Endpoint {
+    type Result = ();
+
+    fn handle(&mut self, SetAuthentication(how): SetAuthentication, _: &mut Context<Self>) {
+        self.core.set_authentication(how);
     }
 }
 

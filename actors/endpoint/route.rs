@@ -9,7 +9,7 @@ use rollcall_core::exchange::{ConnectionId, Flow, Transport};
 use tokio::time::timeout;
 
 use super::Endpoint;
-use crate::transport::{Network, Stream};
+use crate::transport::{Network, Stream, Tls, Wire};
 
 /// How long a name may take to resolve.
 const RESOLVE: Duration = Duration::from_secs(5);
@@ -20,15 +20,22 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// Names looked up at once. The system's resolver keeps a thread for each, also after we have given it up.
 const MOST_NAMES: usize = 64;
 
-const DEFAULT_PORT: u16 = 5060;
-
 type Place = (Transport, String, u16);
 
 /// What is being looked for, and who waits for it: one look-up and one connect per place, however many wait.
 #[derive(Default)]
 pub(super) struct Routes {
     resolving: BTreeMap<Place, Vec<u64>>,
-    connecting: BTreeMap<SocketAddr, Vec<u64>>,
+    connecting: BTreeMap<Peer, Vec<u64>>,
+}
+
+/// The other end of a connection to be: over TLS the host's name counts as well, since the certificate must bear it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Peer {
+    transport: Transport,
+    host: String,
+    /// The first of its addresses.
+    first: SocketAddr,
 }
 
 #[derive(Message)]
@@ -42,7 +49,7 @@ struct Resolved {
 #[rtype(result = "()")]
 struct Connected {
     /// Under which the tickets wait.
-    first: SocketAddr,
+    peer: Peer,
     result: Result<(Stream, SocketAddr), String>,
 }
 
@@ -57,14 +64,20 @@ async fn resolve(network: Network, place: Place, endpoint: Addr<Endpoint>) {
 
 async fn connect(
     network: Network,
+    tls: Tls,
     addrs: Vec<SocketAddr>,
-    first: SocketAddr,
+    peer: Peer,
     endpoint: Addr<Endpoint>,
 ) {
+    let first = peer.first;
     let attempts = async {
         let mut last = format!("{first}: no address");
         for addr in addrs {
-            match network.connect(addr).await {
+            let opened = match network.connect(addr).await {
+                Ok(stream) if peer.transport.is_secure() => tls.connect(stream, &peer.host).await,
+                other => other,
+            };
+            match opened {
                 Ok(stream) => return Ok((stream, addr)),
                 Err(error) => last = format!("{addr}: {error}"),
             }
@@ -74,7 +87,7 @@ async fn connect(
     let result = timeout(CONNECT, attempts)
         .await
         .unwrap_or_else(|_| Err(format!("{first}: no connection in time")));
-    endpoint.do_send(Connected { first, result });
+    endpoint.do_send(Connected { peer, result });
 }
 
 impl Endpoint {
@@ -94,18 +107,14 @@ impl Endpoint {
             Transport::Udp
         };
         let transport = transport.unwrap_or(usual);
-        let port = port.unwrap_or(DEFAULT_PORT);
+        let port = port.unwrap_or(transport.default_port());
         let bare = host
             .strip_prefix('[')
             .and_then(|h| h.strip_suffix(']'))
             .unwrap_or(&host);
         if let Ok(ip) = bare.parse() {
-            self.found(
-                vec![ticket],
-                transport,
-                Ok(vec![SocketAddr::new(ip, port)]),
-                ctx,
-            );
+            let way = Ok(vec![SocketAddr::new(ip, port)]);
+            self.found(vec![ticket], transport, bare.to_owned(), way, ctx);
             return;
         }
         let place = (transport, host, port);
@@ -125,6 +134,7 @@ impl Endpoint {
         &mut self,
         tickets: Vec<u64>,
         transport: Transport,
+        host: String,
         result: Result<Vec<SocketAddr>, String>,
         ctx: &mut Context<Self>,
     ) {
@@ -137,14 +147,30 @@ impl Endpoint {
                 let way = self.datagram_way(&addrs);
                 self.tell(tickets, way);
             }
-            Transport::Tcp => {
-                if let Some(flow) = addrs.iter().find_map(|&addr| self.connections.to(addr)) {
+            Transport::Ws | Transport::Wss => {
+                self.tell(
+                    tickets,
+                    Err("a WebSocket can't be opened from here".to_owned()),
+                );
+            }
+            Transport::Tcp | Transport::Tls => {
+                let open = |&addr: &SocketAddr| self.connections.to(transport, addr, &host);
+                if let Some(flow) = addrs.iter().find_map(open) {
                     return self.tell(tickets, Ok(flow));
                 }
                 let Some(&first) = addrs.first() else {
                     return self.tell(tickets, Err("the name has no address".to_owned()));
                 };
-                if let Some(waiting) = self.routes.connecting.get_mut(&first) {
+                let peer = Peer {
+                    transport,
+                    host: if transport.is_secure() {
+                        host
+                    } else {
+                        String::new()
+                    },
+                    first,
+                };
+                if let Some(waiting) = self.routes.connecting.get_mut(&peer) {
                     waiting.extend(tickets);
                     return;
                 }
@@ -152,8 +178,15 @@ impl Endpoint {
                     self.counters.connections_refused += 1;
                     return self.tell(tickets, Err("too many connections".to_owned()));
                 }
-                self.routes.connecting.insert(first, tickets);
-                actix_rt::spawn(connect(self.network.clone(), addrs, first, ctx.address()));
+                self.routes.connecting.insert(peer.clone(), tickets);
+                let connecting = connect(
+                    self.network.clone(),
+                    self.tls.clone(),
+                    addrs,
+                    peer,
+                    ctx.address(),
+                );
+                actix_rt::spawn(connecting);
             }
         }
     }
@@ -195,7 +228,7 @@ impl Handler<Resolved> for Endpoint {
 
     fn handle(&mut self, Resolved { place, result }: Resolved, ctx: &mut Context<Self>) {
         let tickets = self.routes.resolving.remove(&place).unwrap_or_default();
-        self.found(tickets, place.0, result, ctx);
+        self.found(tickets, place.0, place.1, result, ctx);
         self.settle(ctx);
     }
 }
@@ -203,21 +236,25 @@ impl Handler<Resolved> for Endpoint {
 impl Handler<Connected> for Endpoint {
     type Result = ();
 
-    fn handle(&mut self, Connected { first, result }: Connected, ctx: &mut Context<Self>) {
-        let tickets = self.routes.connecting.remove(&first).unwrap_or_default();
+    fn handle(&mut self, Connected { peer, result }: Connected, ctx: &mut Context<Self>) {
+        let tickets = self.routes.connecting.remove(&peer).unwrap_or_default();
         let way = result.and_then(|(stream, remote)| {
             let local = stream.local_addr().map_err(|error| error.to_string())?;
-            let local = self.locals.reachable(local, remote);
+            let local = self.locals.reachable(peer.transport, local, remote);
             let connection = ConnectionId(0);
             let flow = Flow {
                 shard: self.shard,
-                transport: Transport::Tcp,
+                transport: peer.transport,
                 local,
                 remote,
                 connection,
             };
             self.counters.connections_opened += 1;
-            Ok(self.connections.open(stream, flow, ctx.address()))
+            let flow = self
+                .connections
+                .open(Wire::Bytes(stream), flow, ctx.address());
+            self.connections.verified(flow.connection, peer.host);
+            Ok(flow)
         });
         self.tell(tickets, way);
         self.settle(ctx);

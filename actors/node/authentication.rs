@@ -8,10 +8,19 @@ use rollcall_core::entropy::Entropy;
 use super::NodeError;
 use crate::config;
 
+/// A key for nonces.
+pub(super) fn key(entropy: &mut Entropy) -> [u8; 32] {
+    let mut key = [0; 32];
+    for part in key.chunks_exact_mut(8) {
+        part.copy_from_slice(&entropy.next_u64().to_be_bytes());
+    }
+    key
+}
+
 /// How requests are authenticated; not at all when `None`.
 pub(super) fn authentication(
     settings: &config::Server,
-    entropy: &mut Entropy,
+    key: [u8; 32],
 ) -> Result<Option<Arc<Authentication>>, NodeError> {
     if !settings.authenticates() {
         return Ok(None);
@@ -36,10 +45,6 @@ pub(super) fn authentication(
         users = users.count(&realm),
         "requests are authenticated"
     );
-    let mut key = [0; 32];
-    for part in key.chunks_exact_mut(8) {
-        part.copy_from_slice(&entropy.next_u64().to_be_bytes());
-    }
     Ok(Some(Arc::new(Authentication {
         realm,
         users,

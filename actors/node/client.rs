@@ -10,14 +10,14 @@ use serde_json::Value;
 
 use super::environment::{Environment, Thread};
 use super::stack::{Plan, Stack};
-use super::{Listening, NodeError};
+use super::{Listening, NodeError, certificates};
 use crate::client::{self, Client};
 use crate::config::client::WhenFull;
 use crate::config::{ClientCommon, HostPort, Listen, SipServer};
 use crate::manager::link::Disconnect;
 use crate::manager::{Link, LinkParts, LinkSettings, SessionIds};
 use crate::messages::TakeSnapshot;
-use crate::transport::Network;
+use crate::transport::{Network, Tls};
 
 const BUFFER: ModuleId = ModuleId(1);
 const PUBLISHER: ModuleId = ModuleId(2);
@@ -62,6 +62,7 @@ impl ClientNode {
             .build()?;
         let plan = Plan {
             credentials: common.account.clone(),
+            tls: Tls::open(&certificates::of_client(&common.tls))?,
             ..Plan::client(common.timers)
         };
         let stack = Stack::start(&plan, &modules, &mut environment);

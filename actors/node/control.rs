@@ -7,6 +7,8 @@ use tokio::sync::mpsc;
 pub enum Command {
     /// Show the counters and go on.
     Show,
+    /// Read accounts and certificates again and go on.
+    Reload,
     /// End in order.
     Stop,
 }

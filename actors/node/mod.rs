@@ -18,8 +18,10 @@ use crate::client::once::Unpublished;
 use crate::config;
 use crate::simulate;
 use crate::store::StoreError;
+use crate::transport::tls::{self, CertificateError};
 
 mod authentication;
+mod certificates;
 mod client;
 mod control;
 mod crash;
@@ -93,6 +95,9 @@ pub enum NodeError {
         /// What is wrong with it.
         error: String,
     },
+    /// A certificate, its key or an authority's can't be used.
+    #[error("TLS: {0}")]
+    Certificate(#[from] CertificateError),
     /// The store can't be used.
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -129,6 +134,8 @@ pub struct PublishOrder {
     pub keep: bool,
     /// What challenges are answered with.
     pub account: Option<Credentials>,
+    /// Certificates.
+    pub tls: tls::Files,
 }
 
 impl PublishOrder {
@@ -143,6 +150,7 @@ impl PublishOrder {
             expires: Duration::from_secs(3600),
             keep: false,
             account: None,
+            tls: tls::Files::default(),
         }
     }
 }
@@ -167,6 +175,8 @@ pub struct WatchOrder {
     pub expires: Duration,
     /// What challenges are answered with.
     pub account: Option<Credentials>,
+    /// Certificates.
+    pub tls: tls::Files,
 }
 
 impl WatchOrder {
@@ -177,6 +187,7 @@ impl WatchOrder {
             server,
             expires: Duration::from_secs(3600),
             account: None,
+            tls: tls::Files::default(),
         }
     }
 }

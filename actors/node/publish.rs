@@ -14,6 +14,7 @@ use super::stack::{Plan, Stack};
 use super::{Command, Control, NodeError, PublishOrder, Published, print};
 use crate::client::Kept;
 use crate::client::once::{self, Once};
+use crate::transport::Tls;
 
 const PUBLISHER: ModuleId = ModuleId(1);
 
@@ -51,6 +52,7 @@ pub(super) async fn run(
         .build()?;
     let plan = Plan {
         credentials: order.account.clone(),
+        tls: Tls::open(&order.tls)?,
         ..Plan::default()
     };
     let stack = Stack::start(&plan, &modules, &mut environment);
@@ -97,6 +99,7 @@ pub(super) async fn run(
                 biased;
                 command = control.next() => match command {
                     Command::Show => print::counters(&stack.snapshot().await),
+                    Command::Reload => {}
                     Command::Stop => break true,
                 },
                 result = &mut publishing => {
@@ -115,6 +118,7 @@ pub(super) async fn run(
                 biased;
                 command = control.next() => match command {
                     Command::Show => print::counters(&stack.snapshot().await),
+                    Command::Reload => {}
                     Command::Stop => break,
                 },
                 tag = kept.recv() => match tag {

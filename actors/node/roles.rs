@@ -16,12 +16,24 @@ pub(super) async fn server(
 ) -> Result<(), NodeError> {
     let node = ServerNode::start(&settings, Environment::real()?).await?;
     ready(&node.listening);
-    while control.next().await == Command::Show {
-        print::counters(&node.snapshot().await);
+    loop {
+        match control.next().await {
+            Command::Show => print::counters(&node.snapshot().await),
+            Command::Reload => reload(&node, &settings),
+            Command::Stop => break,
+        }
     }
     farewell(node.snapshot().await);
     node.stop().await;
     Ok(())
+}
+
+/// An operator who has asked for it is told how it went; the server goes on either way.
+fn reload(node: &ServerNode, settings: &config::Server) {
+    match node.reload(settings) {
+        Ok(()) => tracing::info!("accounts and certificates were read again"),
+        Err(error) => tracing::error!(%error, "not read again; all stays as it was"),
+    }
 }
 
 pub(super) async fn manager(
@@ -31,8 +43,13 @@ pub(super) async fn manager(
 ) -> Result<(), NodeError> {
     let node = ManagerNode::start(&settings, Environment::real()?).await?;
     ready(&[node.listening()]);
-    while control.next().await == Command::Show {
-        print::counters(&node.snapshot().await);
+    loop {
+        match control.next().await {
+            Command::Show => print::counters(&node.snapshot().await),
+            // It has nothing that could have changed.
+            Command::Reload => {}
+            Command::Stop => break,
+        }
     }
     farewell(node.snapshot().await);
     node.stop().await;
@@ -54,8 +71,13 @@ pub(super) async fn client(
     .await?;
     node.link(&settings.common, &settings.manager);
     ready(&node.listening);
-    while control.next().await == Command::Show {
-        print::counters(&node.snapshot().await);
+    loop {
+        match control.next().await {
+            Command::Show => print::counters(&node.snapshot().await),
+            // It has nothing that could have changed.
+            Command::Reload => {}
+            Command::Stop => break,
+        }
     }
     farewell(node.snapshot().await);
     node.stop(settings.common.unpublish_on_exit).await;
@@ -92,8 +114,12 @@ pub(super) async fn run(
     let mut listening = server.listening.clone();
     listening.push(manager.listening());
     ready(&listening);
-    while control.next().await == Command::Show {
-        print::counters(&pictures(&manager, &client, &server).await);
+    loop {
+        match control.next().await {
+            Command::Show => print::counters(&pictures(&manager, &client, &server).await),
+            Command::Reload => reload(&server, &settings.server),
+            Command::Stop => break,
+        }
     }
     farewell(pictures(&manager, &client, &server).await);
     // Against the stream: the client takes its publications back while the server is still there.

@@ -8,7 +8,8 @@ use rollcall_core::endpoint::{ModuleId, ModuleTable, Sharding};
 use rollcall_core::{pidf, registry};
 use serde_json::Value;
 
-use super::authentication::authentication;
+use super::authentication::{authentication, key};
+use super::certificates;
 use super::environment::Environment;
 use super::stack::{Plan, Stack};
 use super::{Listening, NodeError};
@@ -16,6 +17,7 @@ use crate::config::{self, Expiry};
 use crate::messages::TakeSnapshot;
 use crate::registry::{Parts, Registry, claims};
 use crate::store::{self, Store, StoreUrl};
+use crate::transport::Tls;
 
 const REGISTRY: ModuleId = ModuleId(1);
 
@@ -28,6 +30,9 @@ pub struct ServerNode {
     pub registries: Vec<Addr<Registry>>,
     pub(super) stack: Stack,
     store: Arc<dyn Store>,
+    tls: Tls,
+    /// Nonces bear its MAC; it stays when accounts are read again.
+    nonce_key: [u8; 32],
 }
 
 /// The registry's settings from what is configured.
@@ -102,15 +107,21 @@ impl ServerNode {
     ) -> Result<Self, NodeError> {
         let shards = settings.shard_count();
         let mut records = store::by_shard(store.load()?, shards);
+        let nonce_key = key(&mut environment.entropy);
+        let tls = Tls::open(&certificates::of_server(settings))?;
+        if let Some(fingerprint) = tls.fingerprint() {
+            tracing::info!(sha256 = fingerprint, "peers are shown this certificate");
+        }
         let plan = Plan {
             shards,
-            authentication: authentication(settings, &mut environment.entropy)?,
+            authentication: authentication(settings, nonce_key)?,
             credentials: None,
             timers: settings.timers,
             server_name: settings.server_name.clone(),
             user_agent: settings.server_name.clone(),
             in_flight: settings.limits.in_flight,
             connections: settings.limits.connections,
+            tls: tls.clone(),
         };
         let own = registry_settings(settings);
         let stack = Stack::start(&plan, &modules(&own)?, &mut environment);
@@ -142,7 +153,19 @@ impl ServerNode {
             registries,
             stack,
             store,
+            tls,
+            nonce_key,
         })
+    }
+
+    /// Reads the files of accounts and certificates again. What can't be read stays as it was.
+    pub fn reload(&self, settings: &config::Server) -> Result<(), NodeError> {
+        let how = authentication(settings, self.nonce_key)?;
+        self.tls.reload(&certificates::of_server(settings))?;
+        if let Some(how) = how {
+            self.stack.set_authentication(&how);
+        }
+        Ok(())
     }
 
     /// Pictures of its actors.

@@ -15,6 +15,7 @@ use super::{Listening, NodeError};
 use crate::config;
 use crate::endpoint::{self, Endpoint};
 use crate::messages::{Attach, FromModule, TakeSnapshot, ToModule};
+use crate::transport::Tls;
 
 /// How the endpoints of a node behave.
 #[derive(Clone, Debug)]
@@ -33,8 +34,10 @@ pub struct Plan {
     pub user_agent: Option<String>,
     /// Unanswered requests of a shard.
     pub in_flight: usize,
-    /// TCP connections of the node.
+    /// Connections of the node.
     pub connections: usize,
+    /// Certificates.
+    pub tls: Tls,
 }
 
 impl Default for Plan {
@@ -56,6 +59,7 @@ impl Plan {
             user_agent: Some(concat!("rollcall/", env!("CARGO_PKG_VERSION")).to_owned()),
             in_flight: 4096,
             connections: 1024,
+            tls: Tls::default(),
         }
     }
 }
@@ -97,6 +101,7 @@ impl Stack {
                     modules: modules.clone(),
                     network: environment.network.clone(),
                     clock: environment.clock,
+                    tls: plan.tls.clone(),
                     entropy: environment.entropy.fork(),
                     max_connections: plan.connections.div_ceil(usize::from(plan.shards)),
                 };
@@ -159,6 +164,13 @@ impl Stack {
             .iter()
             .map(|endpoint| endpoint.clone().recipient())
             .collect()
+    }
+
+    /// Gives every endpoint other accounts.
+    pub fn set_authentication(&self, how: &Arc<Authentication>) {
+        for endpoint in &self.endpoints {
+            endpoint.do_send(endpoint::SetAuthentication(Arc::clone(how)));
+        }
     }
 
     /// Pictures of all endpoints.

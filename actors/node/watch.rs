@@ -10,6 +10,7 @@ use super::environment::Environment;
 use super::stack::{Plan, Stack};
 use super::{Command, Continue, Control, NodeError, Sighting, WatchOrder, client, print};
 use crate::clock::Clock;
+use crate::transport::Tls;
 use crate::watch::{Shutdown, Watch, Watched, Watcher, claims};
 
 const WATCHER: ModuleId = ModuleId(1);
@@ -46,6 +47,7 @@ pub(super) async fn run(
         .build()?;
     let plan = Plan {
         credentials: order.account.clone(),
+        tls: Tls::open(&order.tls)?,
         ..Plan::default()
     };
     let stack = Stack::start(&plan, &modules, &mut environment);
@@ -88,6 +90,7 @@ pub(super) async fn run(
             biased;
             command = control.next() => match command {
                 Command::Show => print::counters(&stack.snapshot().await),
+                Command::Reload => {}
                 Command::Stop => break,
             },
             news = heard.recv() => {

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use actix::prelude::*;
 use rollcall_core::endpoint::{ModuleId, Route};
 use rollcall_core::entropy::Entropy;
-use rollcall_core::exchange::{Destination, Outgoing, Shard, Transport};
+use rollcall_core::exchange::{Destination, Outgoing, Shard};
 use rollcall_core::registry::{Effect, Note, Record, Settings, Version};
 use rollcall_core::sip::Method;
 use tracing::{debug, debug_span, info};
@@ -145,7 +145,7 @@ impl Registry {
     fn endpoint_of(&self, outgoing: &Outgoing, answering: Option<Shard>) -> Shard {
         match outgoing.destination {
             Destination::Flow(flow)
-                if flow.transport == Transport::Tcp || Some(flow.shard) == answering =>
+                if flow.transport.is_reliable() || Some(flow.shard) == answering =>
             {
                 flow.shard
             }

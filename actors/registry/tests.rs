@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rollcall_core::exchange::{
-    ConnectionId, Flow, Incoming, Outcome, OutcomeResult, Reply, TransactionId,
+    ConnectionId, Flow, Incoming, Outcome, OutcomeResult, Reply, TransactionId, Transport,
 };
 use rollcall_core::registry::{Commit, CommitOutcome};
 use rollcall_core::sip::Message as SipMessage;

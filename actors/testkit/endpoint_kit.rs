@@ -64,6 +64,7 @@ impl EndpointKit {
             modules: table,
             network,
             clock,
+            tls: crate::transport::Tls::default(),
             entropy,
             max_connections: MAX_CONNECTIONS,
         };

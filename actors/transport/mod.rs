@@ -14,9 +14,12 @@ pub mod codec;
 pub mod memory;
 pub mod pool;
 mod real;
+pub mod tls;
+pub mod web;
 
 pub use memory::{MemoryHost, MemoryNetwork};
 pub use pool::Pool;
+pub use tls::Tls;
 
 /// Where sockets come from.
 #[derive(Clone, Debug)]
@@ -45,6 +48,14 @@ impl Duplex for tokio::io::DuplexStream {}
 
 /// A connected stream of any network.
 pub type Stream = Box<dyn Duplex>;
+
+/// What SIP comes and goes over on a connection.
+pub enum Wire {
+    /// A stream of bytes: TCP, or TLS over it.
+    Bytes(Stream),
+    /// Whole messages: a WebSocket.
+    Web(Box<web::WebSocket>),
+}
 
 impl Network {
     /// Listens for streams at `addr`, for itself alone.

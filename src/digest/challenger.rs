@@ -68,6 +68,11 @@ impl Challenger {
         }
     }
 
+    /// Goes on with other accounts or rules. What was seen of nonces counts on.
+    pub fn renew(&mut self, how: Arc<Authentication>) {
+        self.how = how;
+    }
+
     /// Who sent a request. An unknown user and a wrong password take the same way and the same time.
     pub fn identify(
         &mut self,

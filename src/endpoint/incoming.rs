@@ -54,6 +54,7 @@ impl Endpoint {
             }) => {
                 let identity = match &mut self.challenger {
                     None => Identity::Unchecked,
+                    Some(_) if self.trusted.contains(&flow.connection) => Identity::Trusted,
                     Some(challenger) => {
                         match challenger.identify(now, &message, flow.remote.ip()) {
                             Ok(identity) => identity,

@@ -27,9 +27,10 @@ mod succession;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 pub use check::Refusal;
 pub use counters::Counters;
@@ -38,7 +39,7 @@ pub use modules::{
     Builder, ClaimConflict, Claimed, ModuleTable, Route, Sharding, shard_in, shard_of,
 };
 
-use crate::digest::Challenger;
+use crate::digest::{Authentication, Challenger};
 use crate::entropy::Entropy;
 use crate::exchange::{ConnectionId, Flow, Outcome, OutcomeResult, Token, Transport};
 use crate::keyed::Secret;
@@ -83,6 +84,8 @@ pub struct Endpoint {
     /// Connections that stand, with their other ends: an id that a store remembers from an earlier life of the node may
     /// have been given to somebody else since.
     connections: FxHashMap<ConnectionId, SocketAddr>,
+    /// Those of them whose peers speak for anybody, by their certificates.
+    trusted: FxHashSet<ConnectionId>,
     /// For building transaction keys.
     key: Vec<u8>,
     /// For building header lines.
@@ -112,6 +115,7 @@ impl Endpoint {
             locals: Vec::new(),
             learned: Vec::new(),
             connections: FxHashMap::default(),
+            trusted: FxHashSet::default(),
             key: Vec::new(),
             head: Vec::new(),
             buffer: Vec::new(),
@@ -122,6 +126,18 @@ impl Endpoint {
     /// is taken.
     pub fn set_locals(&mut self, locals: Vec<(Transport, SocketAddr)>) {
         self.locals = locals;
+    }
+
+    /// Exchanges the accounts. Without authentication there are none to exchange.
+    pub fn set_authentication(&mut self, how: Arc<Authentication>) {
+        if let Some(challenger) = &mut self.challenger {
+            challenger.renew(how);
+        }
+    }
+
+    /// From now on the peer of this connection needs no password and speaks for anybody: its certificate says so.
+    pub fn trust(&mut self, flow: &Flow) {
+        self.trusted.insert(flow.connection);
     }
 
     /// Takes one datagram or one framed message.
@@ -180,6 +196,7 @@ impl Endpoint {
         out: &mut Vec<Effect>,
     ) {
         self.connections.remove(&connection);
+        self.trusted.remove(&connection);
         let failed = self.clients.fail(&mut self.wheel, |flow| {
             flow.transport.is_reliable() && flow.connection == connection
         });

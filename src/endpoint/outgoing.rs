@@ -231,7 +231,7 @@ impl Endpoint {
             (Some(address), None | Some(Transport::Udp)) => {
                 self.datagram(SocketAddr::new(address, port.unwrap_or(5060)), None)
             }
-            (Some(_), Some(Transport::Tcp)) | (None, _) => None,
+            (Some(_), Some(_)) | (None, _) => None,
         };
         match datagram {
             Some(flow) => self.transmit(now, origin, outgoing, flow, out),
@@ -283,13 +283,13 @@ impl Endpoint {
     fn reachable(&self, flow: &Flow) -> SocketAddr {
         match flow.transport {
             Transport::Udp => flow.local,
-            Transport::Tcp => {
+            stream => {
                 let same = self
                     .locals
                     .iter()
-                    .find(|(of, local)| *of == Transport::Tcp && local.ip() == flow.local.ip());
+                    .find(|(of, local)| *of == stream && local.ip() == flow.local.ip());
                 let same = same.map(|&(_, local)| local);
-                same.or_else(|| self.local_for(Transport::Tcp, flow.remote.ip()))
+                same.or_else(|| self.local_for(stream, flow.remote.ip()))
                     .unwrap_or(flow.local)
             }
         }
@@ -376,19 +376,21 @@ impl Endpoint {
 fn next_hop(outgoing: &Outgoing) -> Result<Hop, HopError> {
     let text = outgoing.first_route.as_deref().unwrap_or(&outgoing.uri);
     let uri = Uri::parse(text).map_err(|_| HopError::Uri(text.to_owned()))?;
-    match uri.scheme {
-        Scheme::Sip | Scheme::Pres => {}
-        Scheme::Sips => return Err(HopError::Scheme("sips".to_owned())),
+    let secure = match uri.scheme {
+        Scheme::Sip | Scheme::Pres => false,
+        Scheme::Sips => true,
         Scheme::Tel | Scheme::Im | Scheme::Other(_) => {
             let scheme = text.split(':').next().unwrap_or_default();
             return Err(HopError::Scheme(scheme.to_owned()));
         }
-    }
-    let transport = match uri.params.get("transport") {
-        None | Some("") => None,
-        Some(name) if name.eq_ignore_ascii_case("udp") => Some(Transport::Udp),
-        Some(name) if name.eq_ignore_ascii_case("tcp") => Some(Transport::Tcp),
-        Some(other) => return Err(HopError::Transport(other.to_owned())),
+    };
+    let named = uri.params.get("transport").filter(|name| !name.is_empty());
+    let transport = match (named.map(|name| (name, Transport::named(name))), secure) {
+        (None, false) => None,
+        // What sips names runs over TLS, over TCP (26.2.1, 26.2.2).
+        (None | Some((_, Some(Transport::Tcp | Transport::Tls))), true) => Some(Transport::Tls),
+        (Some((_, Some(transport))), false) if transport.can_be_opened() => Some(transport),
+        (Some((name, _)), _) => return Err(HopError::Transport(name.to_owned())),
     };
     // Read as part of a URI, so that a name, an address and an address in brackets are told apart in one place.
     let maddr = uri

@@ -16,6 +16,7 @@ impl Endpoint {
         self.learned.clone_from(&failed.learned);
         self.counters.clone_from(&failed.counters);
         self.connections.clone_from(&failed.connections);
+        self.trusted.clone_from(&failed.trusted);
         self.servers.count_on(&failed.servers);
         self.last_ticket = failed.last_ticket;
         let reason = "the endpoint failed";

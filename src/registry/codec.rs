@@ -214,6 +214,9 @@ fn flow(out: &mut Vec<u8>, flow: &Flow) {
     out.put_u8(match flow.transport {
         Transport::Udp => 0,
         Transport::Tcp => 1,
+        Transport::Tls => 2,
+        Transport::Ws => 3,
+        Transport::Wss => 4,
     });
     address(out, flow.local);
     address(out, flow.remote);
@@ -294,6 +297,9 @@ impl Reader {
             transport: match self.u8("flow")? {
                 0 => Transport::Udp,
                 1 => Transport::Tcp,
+                2 => Transport::Tls,
+                3 => Transport::Ws,
+                4 => Transport::Wss,
                 _ => return Err(RecordError::Damaged("flow")),
             },
             local: self.address()?,

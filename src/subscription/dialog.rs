@@ -10,9 +10,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::{EndReason, SubscribeError};
-use crate::exchange::{
-    Destination, Flow, Incoming, LOCAL_CONTACT, Outgoing, Shard, Token, Transport,
-};
+use crate::exchange::{Destination, Flow, Incoming, LOCAL_CONTACT, Outgoing, Shard, Token};
 use crate::registry::{Span, SubscriptionRecord};
 use crate::sip::{Head, HeaderError, Message, Method, Name, NameAddr, Uri};
 use crate::time::Timestamp;
@@ -312,10 +310,7 @@ pub fn contact(flow: &Flow) -> String {
 
 /// Whether NOTIFY goes back the way the SUBSCRIBE came (docs/adr/0004).
 fn direct(incoming: &Incoming, no_routes: bool) -> Result<bool, HeaderError> {
-    Ok(match incoming.flow.transport {
-        Transport::Tcp => true,
-        Transport::Udp => no_routes && incoming.message.vias()?.len() == 1,
-    })
+    Ok(incoming.flow.transport.is_reliable() || no_routes && incoming.message.vias()?.len() == 1)
 }
 
 /// The remote target: the one Contact, whose URI goes into request lines (RFC 3261, 12.1.1).

@@ -1,4 +1,5 @@
 use super::*;
+use crate::exchange::Transport;
 use crate::exchange::{ConnectionId, TransactionId};
 
 fn incoming(text: &str) -> Incoming {

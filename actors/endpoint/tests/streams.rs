@@ -186,6 +186,7 @@ fn connections_that_are_being_opened_count_as_well() {
     in_virtual_time(async {
         let world = World::new(1, &["server", "far"]);
         let endpoint = Endpoint::new(Parts {
+            tls: Default::default(),
             settings: Settings::default(),
             modules: table(),
             network: world.network("server"),
@@ -246,6 +247,7 @@ fn beyond_the_limit_of_connections_peers_are_turned_away_and_the_others_served()
     in_virtual_time(async {
         let world = World::new(1, &["server", "phone"]);
         let endpoint = Endpoint::new(Parts {
+            tls: Default::default(),
             settings: Settings::default(),
             modules: table(),
             network: world.network("server"),

@@ -36,6 +36,7 @@ fn clock() -> Clock {
 async fn start(network: Network, change: impl FnOnce(&mut Setup)) -> RunningManager {
     let modules = ModuleTable::builder().module(MANAGER, "manager", &routes(), Sharding::One);
     let parts = Parts {
+        tls: Default::default(),
         settings: Settings::default(),
         modules: modules.build().expect("no conflict"),
         network: network.clone(),

@@ -340,7 +340,15 @@ fn names_and_streams_are_left_to_the_transport() {
     );
     assert_eq!(
         to("sips:alice@example.com", None),
-        ["outcome 1@0 1 error: no transport for scheme sips"]
+        ["route 6 Some(Tls) example.com None"]
+    );
+    assert_eq!(
+        to("sip:alice@127.0.0.1;transport=tls", None),
+        ["route 7 Some(Tls) 127.0.0.1 None"]
+    );
+    assert_eq!(
+        to("sips:alice@example.com;transport=udp", None),
+        ["outcome 1@0 1 error: no transport udp"]
     );
     assert_eq!(
         to("tel:+358501234567", None),

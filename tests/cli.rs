@@ -192,7 +192,7 @@ fn a_flag_with_a_wrong_value_is_told_by_its_name_and_what_is_allowed() {
         (
             &["client", "--server", "sip:me@127.0.0.1"],
             "rollcall: --server: \"sip:me@127.0.0.1\" names a user where a server is wanted; allowed is \"sip:HOST\", with \
-             \":PORT\" and \";transport=udp\" or \";transport=tcp\" if need be\n",
+             \":PORT\" and \";transport=udp\", tcp or tls if need be; or \"sips:HOST\"\n",
         ),
         (
             &["simulate", "--loss", "1.5"],

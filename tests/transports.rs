@@ -6,7 +6,7 @@ use crate::support::process::Process;
 use certificates::Authority;
 use connection::Connection;
 
-mod certificates;
+pub mod certificates;
 mod connection;
 mod encrypted;
 mod web;

@@ -1,4 +1,4 @@
-//! baresip publishes and watches (RFC 3903, 6665), over UDP and TCP.
+//! baresip publishes and watches (RFC 3903, 6665), over UDP, TCP and TLS.
 //!
 //! It reads PIDF by pattern, shows a contact as Online or Offline, and publishes `<basic>unknown</basic>` until it is told
 //! what to say.
@@ -7,10 +7,11 @@ use std::net::SocketAddr;
 
 use rollcall::core::sip::Name;
 
-use super::{server, server_that_asks};
+use super::{server_at, server_that_asks, server_with};
 use crate::support::LIMIT;
 use crate::support::process::Process;
 use crate::support::sip::Client;
+use crate::transports::certificates::Authority;
 
 /// A baresip in a folder of its own, without sound or video.
 struct Baresip {
@@ -20,11 +21,16 @@ struct Baresip {
 
 impl Baresip {
     fn start(accounts: &str, contacts: &str) -> Self {
+        Self::start_with("", accounts, contacts)
+    }
+
+    /// With further lines of configuration.
+    fn start_with(more: &str, accounts: &str, contacts: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let config = "sip_listen 127.0.0.1:0\nmodule_path /usr/lib/baresip/modules\nmodule stdio.so\nmodule_tmp account.so\n\
                       module_app contact.so\nmodule_app presence.so\nmodule_app menu.so\n";
         for (name, text) in [
-            ("config", config),
+            ("config", &*format!("{config}{more}")),
             ("accounts", accounts),
             ("contacts", contacts),
         ] {
@@ -69,22 +75,58 @@ fn account(user: &str, name: &str, address: SocketAddr) -> String {
     )
 }
 
-/// Checks that the peer spoke this transport: what the server counted says so.
-fn spoke(server: &Process, name: &str) {
-    let from = server.lines().len();
-    server.signal("USR1");
-    let (to, _) =
-        server.wait_for_from(from, "all counters", |line| line.starts_with("registry 0:"));
-    let counters = server.lines()[from..to].join("\n");
-    let connected = counters.contains(" transport.connections_accepted=");
-    assert_eq!(connected, name == "tcp", "{name}: {counters}");
+/// A server for a peer that speaks this transport, and what baresip needs to believe it.
+struct Served {
+    server: Process,
+    /// For clients by hand.
+    udp: SocketAddr,
+    /// For the peer.
+    address: SocketAddr,
+    config: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Served {
+    fn over(name: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (server, config) = if name == "tls" {
+            let authority = Authority::new();
+            let [ca, own] = ["ca.pem", "server.pem"].map(|file| folder.path().join(file));
+            std::fs::write(&ca, authority.pem()).expect("a file");
+            authority.issue(&own, &["127.0.0.1"]);
+            let own = own.to_str().expect("a plain path");
+            let server = server_with(&["udp", "tls"], &["--auth", "off", "--certificate", own]);
+            (server, format!("sip_cafile {}\n", ca.display()))
+        } else {
+            (server_at(&["udp", "tcp"]), String::new())
+        };
+        Self {
+            udp: server.listening("udp"),
+            address: server.listening(name),
+            server,
+            config,
+            _folder: folder,
+        }
+    }
+
+    /// Checks that the peer spoke this transport: what the server counted says so.
+    fn spoke(&self, name: &str) {
+        let from = self.server.lines().len();
+        self.server.signal("USR1");
+        let (to, _) = self
+            .server
+            .wait_for_from(from, "all counters", |line| line.starts_with("registry 0:"));
+        let counters = self.server.lines()[from..to].join("\n");
+        let connected = counters.contains(" transport.connections_accepted=");
+        assert_eq!(connected, name != "udp", "{name}: {counters}");
+    }
 }
 
 #[test]
 fn baresip_is_watched() {
-    for name in ["udp", "tcp"] {
-        let (server, udp, tcp) = server();
-        let address = if name == "tcp" { tcp } else { udp };
+    for name in ["udp", "tcp", "tls"] {
+        let served = Served::over(name);
+        let (udp, address) = (served.udp, served.address);
         let bob = format!("sip:bob@{address}");
         let mut watcher = Client::new(udp);
         let own = watcher.address();
@@ -99,7 +141,7 @@ fn baresip_is_watched() {
         );
         let offline = text(&watcher.notify());
         assert!(offline.contains("<basic>closed</basic>"), "{offline}");
-        let mut publisher = Baresip::start(&account("bob", name, address), "");
+        let mut publisher = Baresip::start_with(&served.config, &account("bob", name, address), "");
         let unknown = watcher.notify();
         assert_eq!(
             unknown.content_type().as_deref(),
@@ -128,24 +170,25 @@ fn baresip_is_watched() {
             gone.text(Name::SubscriptionState)
                 .is_some_and(|state| state.starts_with("active"))
         );
-        spoke(&server, name);
+        served.spoke(name);
     }
 }
 
 #[test]
 fn baresip_watches() {
-    for name in ["udp", "tcp"] {
-        let (server, udp, tcp) = server();
-        let address = if name == "tcp" { tcp } else { udp };
+    for name in ["udp", "tcp", "tls"] {
+        let served = Served::over(name);
+        let (udp, address) = (served.udp, served.address);
         let bob = format!("sip:bob@{address}");
         let contact = format!("\"Bob\" <{bob}>;presence=p2p");
-        let mut watcher = Baresip::start(&account("alice", name, address), &contact);
+        let mut watcher =
+            Baresip::start_with(&served.config, &account("alice", name, address), &contact);
         let mut publisher = Client::new(udp);
         let tag = publish(&mut publisher, &bob, 1, None, "open");
         watcher.shows("Online");
         publish(&mut publisher, &bob, 2, Some(&tag), "closed");
         watcher.shows("Offline");
-        spoke(&server, name);
+        served.spoke(name);
     }
 }
 

@@ -7,6 +7,7 @@ mod conformance;
 mod conformance_sip;
 mod endpoint;
 mod examples;
+mod fuzz;
 mod log;
 mod manager;
 mod nodes;

@@ -63,6 +63,7 @@ pub mod manager;
 pub mod messages;
 pub mod node;
 pub mod registry;
+pub mod selftest;
 pub mod simulate;
 pub mod store;
 pub mod testkit;

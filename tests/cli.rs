@@ -66,8 +66,8 @@ impl File {
     }
 }
 
-const COMMANDS: [&str; 8] = [
-    "run", "server", "client", "manager", "simulate", "publish", "watch", "check",
+const COMMANDS: [&str; 9] = [
+    "run", "server", "client", "manager", "simulate", "publish", "watch", "selftest", "check",
 ];
 
 #[test]

@@ -13,6 +13,7 @@ mod manager;
 mod nodes;
 mod peers;
 mod readme;
+mod selftest;
 mod server;
 mod simulate;
 mod support;

@@ -82,7 +82,8 @@ fn every_rollcall_command_of_the_pages_is_understood() {
         }
     }
     let all = [
-        "run", "server", "client", "manager", "simulate", "publish", "watch", "user", "check",
+        "run", "server", "client", "manager", "simulate", "publish", "watch", "selftest", "user",
+        "check",
     ];
     assert_eq!(
         roles,

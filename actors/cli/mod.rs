@@ -16,6 +16,7 @@ mod manager;
 mod output;
 mod publish;
 mod run;
+pub mod selftest;
 mod server;
 pub mod signals;
 mod simulate;
@@ -70,6 +71,7 @@ enum Command {
     Simulate(simulate::Simulate),
     Publish(publish::Publish),
     Watch(watch::Watch),
+    Selftest(selftest::Selftest),
     User(user::User),
     Check(check::Check),
 }
@@ -141,6 +143,7 @@ impl Command {
             Self::Simulate(_)
             | Self::Publish(_)
             | Self::Watch(_)
+            | Self::Selftest(_)
             | Self::User(_)
             | Self::Check(_) => "warn",
         }
@@ -155,6 +158,7 @@ impl Command {
             Self::Simulate(simulate) => simulate.run(),
             Self::Publish(publish) => publish.run(),
             Self::Watch(watch) => watch.run(),
+            Self::Selftest(selftest) => selftest.run(),
             Self::User(user) => user.run(),
             Self::Check(check) => check.run(),
         }

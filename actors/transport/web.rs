@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use rollcall_core::sip::{Frame, Message};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -35,6 +36,25 @@ pub async fn accept(stream: Stream) -> io::Result<WebSocket> {
     tokio_tungstenite::accept_hdr_async_with_config(stream, agree, Some(config))
         .await
         .map_err(broken)
+}
+
+/// Asks somebody whom we have connected to, to speak SIP: for tests of servers, since nobody connects to browsers.
+pub async fn connect(stream: Stream, host: &str) -> io::Result<WebSocket> {
+    let host = if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host.to_owned()
+    };
+    let mut request = format!("ws://{host}/")
+        .into_client_request()
+        .map_err(broken)?;
+    request
+        .headers_mut()
+        .insert(PROTOCOL, HeaderValue::from_static("sip"));
+    let (socket, _) = tokio_tungstenite::client_async(request, stream)
+        .await
+        .map_err(broken)?;
+    Ok(socket)
 }
 
 #[expect(clippy::result_large_err, reason = "the signature is the library's")]

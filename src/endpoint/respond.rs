@@ -91,12 +91,13 @@ impl Endpoint {
         for (name, value) in [
             (Name::AllowEvents, self.modules.allow_events()),
             (Name::Accept, self.modules.accept()),
-            (Name::Supported, &self.modules.supported().join(", ")),
         ] {
             if !value.is_empty() {
                 head.line(name, value);
             }
         }
+        // An empty one says that no extension is (20.37).
+        head.line(Name::Supported, self.modules.supported().join(", "));
         self.answer_ok(now, flow, request, head, out);
     }
 

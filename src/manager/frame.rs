@@ -164,6 +164,10 @@ impl FrameFinder {
                 return found;
             }
         }
+        // Its end would lie beyond the limit, wherever it comes.
+        if self.pos >= self.limit {
+            return Some(self.lose(buf, FrameError::TooLarge(self.limit)));
+        }
         None
     }
 

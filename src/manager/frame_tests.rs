@@ -132,6 +132,16 @@ fn size_is_bounded_to_the_byte() {
 }
 
 #[test]
+fn what_can_only_be_too_large_is_told_at_once_however_it_comes() {
+    let begun = format!("<xml>{}", "x".repeat(MAX_LEN));
+    let lost = [Frame::Lost(FrameError::TooLarge(MAX_LEN))];
+    assert_eq!(frames(&begun), lost);
+    let mut finder = FrameFinder::default();
+    let mut buffer = BytesMut::from(begun.as_bytes());
+    assert_eq!(finder.next(&mut buffer).as_slice(), lost);
+}
+
+#[test]
 fn what_hides_the_next_document_ends_the_search() {
     for (stream, error) in [
         ("hello", FrameError::Text),

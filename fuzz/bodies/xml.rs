@@ -57,10 +57,11 @@ pub fn manager(data: &[u8]) {
     let whole = documents(&[data]);
     let single: Vec<&[u8]> = data.chunks(1).collect();
     assert_eq!(format!("{:?}", documents(&single)), format!("{whole:?}"));
-    let Ok(message) = manager::read(data, NOW) else {
+    // The finder gives documents without what stands around them.
+    let Ok(message) = manager::read(data.trim_ascii(), NOW) else {
         return;
     };
     let written = manager::to_bytes(&message);
-    let again = manager::read(&written, NOW).expect("what is written can be read");
+    let again = manager::read(written.trim_ascii(), NOW).expect("what is written can be read");
     assert_eq!(again, message);
 }

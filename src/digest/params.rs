@@ -7,8 +7,12 @@ use std::fmt::Write as _;
 pub(super) struct Params(Vec<(String, String)>);
 
 impl Params {
-    /// Reads the value of a header; `None` if it is of another scheme, malformed, or has a parameter twice.
+    /// Reads the value of a header; `None` if it is of another scheme, malformed, or has a parameter twice. Control
+    /// characters are malformed even between quotes (RFC 3261, 25.1): what was read may be sent back.
     pub fn parse(value: &str) -> Option<Self> {
+        if value.chars().any(|c| c.is_control() && c != '\t') {
+            return None;
+        }
         let (scheme, mut rest) = value.trim().split_once([' ', '\t'])?;
         if !scheme.eq_ignore_ascii_case("digest") {
             return None;
@@ -96,5 +100,21 @@ impl Writer {
         if !self.0.ends_with(' ') {
             self.0.push_str(", ");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_malformed_also_between_quotes() {
+        for nonce in ["n\0", "n\u{1b}[2J", "n\u{7f}"] {
+            let value = format!("Digest realm=\"b\", nonce=\"{nonce}\"");
+            assert_eq!(Params::parse(&value), None, "{nonce:?}");
+        }
+        let value = "Digest realm=\"b\",\tnonce=\"a\tb\"";
+        let params = Params::parse(value).expect("a tab is white space");
+        assert_eq!(params.get("nonce"), Some("a\tb"));
     }
 }

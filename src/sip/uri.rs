@@ -327,11 +327,12 @@ fn same_option(one: Option<&str>, two: Option<&str>) -> bool {
     }
 }
 
-/// A parameter that both have must agree; of those that one has alone, some matter even at their default.
+/// A parameter that both have must agree; of those that one has alone, some matter even at their default. One that stands
+/// there twice, as none should (19.1.1), counts by its first value.
 fn params_match(one: &Params, two: &Params) -> bool {
-    one.iter().all(|(name, value)| match two.get(name) {
+    one.iter().all(|(name, _)| match two.get(name) {
         Some(other) => {
-            let value = value.unwrap_or("");
+            let value = one.get(name).unwrap_or("");
             same(&value.to_ascii_lowercase(), &other.to_ascii_lowercase())
         }
         None => !["user", "ttl", "method", "maddr", "transport"]

@@ -239,3 +239,12 @@ fn equality_follows_the_rules_of_19_1_4() {
         );
     }
 }
+
+#[test]
+fn a_parameter_that_stands_there_twice_counts_by_its_first_value() {
+    let uri = |text: &str| Uri::parse(text).expect(text);
+    let twice = uri("sip:a@b;x=1;p;x=2");
+    assert!(twice.equals(&twice));
+    assert!(twice.equals(&uri("sip:a@b;x=1;p")));
+    assert!(!twice.equals(&uri("sip:a@b;x=2;p")));
+}

@@ -9,6 +9,7 @@
 //! ```
 
 mod compose;
+mod hardships;
 pub mod kit;
 mod lives;
 mod notify;

@@ -40,18 +40,25 @@ pub(in super::super) const EVERY: &[Requirement] = &[
         "4.2",
         "408 is never sent to what is no INVITE.",
     ),
+    must(
+        "no-event-in-answers",
+        6665,
+        "8.2.1",
+        "Event does not stand in responses.",
+    ),
     must("no-202", 6665, "8.3.1", "202 is not sent any more."),
 ];
 
 /// Decides them.
 pub(in super::super) fn judge(sightings: &Sightings) -> Vec<Decision> {
-    let breaches: [&Breach; 7] = [
+    let breaches: [&Breach; 8] = [
         &sightings.malformed,
         &sightings.incomplete,
         &sightings.untagged,
         &sightings.provisional,
         &sightings.trying,
         &sightings.timeouts,
+        &sightings.event_in_response,
         &sightings.accepted,
     ];
     let verdict = |breach: &Breach| match breach.seen {

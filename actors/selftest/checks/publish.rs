@@ -26,7 +26,12 @@ pub(super) const CHECKS: &[Check] = &[
                 "The lifetime granted is no longer than the one asked for."
             ),
             must("refresh", 3903, "6", "A refresh, without a body, gets 200."),
-            must("refresh-tag", 3903, "6", "A refresh gets an entity-tag."),
+            must(
+                "refresh-tag",
+                3903,
+                "6",
+                "A refresh gets another entity-tag."
+            ),
             must(
                 "modify",
                 3903,
@@ -193,14 +198,14 @@ async fn life(peer: &mut Peer) -> Result<(), Stop> {
         header(&response, Name::Expires),
     );
 
-    let mut refresh = peer.publish(&bob, "600").and("SIP-If-Match", first);
+    let mut refresh = peer.publish(&bob, "600").and("SIP-If-Match", first.clone());
     let response = peer.ask(&mut refresh).await?;
     peer.answered("refresh", &response, &[200]);
     let second = tag(&response);
     peer.holds(
         "refresh-tag",
-        !second.is_empty(),
-        "SIP-ETag",
+        !second.is_empty() && second != first,
+        "another SIP-ETag",
         header(&response, Name::SipEtag),
     );
 

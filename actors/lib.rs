@@ -62,6 +62,7 @@ pub mod endpoint;
 pub mod manager;
 pub mod messages;
 pub mod node;
+pub mod operator;
 pub mod registry;
 pub mod selftest;
 pub mod simulate;

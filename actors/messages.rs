@@ -6,6 +6,7 @@ use actix::prelude::*;
 use rollcall_core::endpoint::ModuleId;
 use rollcall_core::exchange::{ConnectionId, Flow, Incoming, Outcome, Outgoing, Reply, Shard};
 use rollcall_core::manager;
+use rollcall_core::registry::{DecideError, Decision, WatcherRow};
 use rollcall_core::sip::Message as SipMessage;
 
 /// Endpoint → module: what came for it, in order.
@@ -98,3 +99,19 @@ pub struct Attach {
 #[derive(Debug, Message)]
 #[rtype(result = "serde_json::Value")]
 pub struct TakeSnapshot;
+
+/// Operator → registry: a decision about a watcher. Answered when it is stored, with the number of live subscriptions
+/// that are treated by it.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<usize, DecideError>")]
+pub struct Decide(pub Decision);
+
+/// Operator → registry: who watches, waits, or was decided about.
+#[derive(Debug, Message)]
+#[rtype(result = "Vec<WatcherRow>")]
+pub struct ListWatchers {
+    /// Whose watchers; those of everybody in the shard when `None`.
+    pub presentity: Option<String>,
+    /// How many at most.
+    pub limit: usize,
+}

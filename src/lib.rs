@@ -7,7 +7,7 @@
 //! Modules depend on each other in one direction:
 //! `time entropy again keyed` ← `sip` ← `exchange` ← `transaction dialog endpoint` ← `subscription publication` ← `registry`;
 //! `pidf` ← `presence` ← `registry`; `manager` sees `pidf` only; `buffer` and `publisher` make up the Presence Client,
-//! `watcher` is the other end of a subscription; `stun` stands alone; `digest` is the endpoint's.
+//! `watcher` is the other end of a subscription; `watcherinfo` tells who has one; `stun` stands alone; `digest` is the endpoint's.
 
 pub mod again;
 pub mod buffer;
@@ -29,3 +29,4 @@ pub mod subscription;
 pub mod time;
 pub mod transaction;
 pub mod watcher;
+pub mod watcherinfo;

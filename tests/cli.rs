@@ -66,8 +66,9 @@ impl File {
     }
 }
 
-const COMMANDS: [&str; 9] = [
-    "run", "server", "client", "manager", "simulate", "publish", "watch", "selftest", "check",
+const COMMANDS: [&str; 10] = [
+    "run", "server", "client", "manager", "simulate", "publish", "watch", "selftest", "watchers",
+    "check",
 ];
 
 #[test]

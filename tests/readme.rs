@@ -83,7 +83,7 @@ fn every_rollcall_command_of_the_pages_is_understood() {
     }
     let all = [
         "run", "server", "client", "manager", "simulate", "publish", "watch", "selftest", "user",
-        "check",
+        "watchers", "check",
     ];
     assert_eq!(
         roles,

@@ -22,4 +22,5 @@ mod requests;
 mod shards;
 mod subscribe;
 mod virtual_time;
+mod watchers;
 mod ways;

@@ -22,6 +22,7 @@ pub mod signals;
 mod simulate;
 mod user;
 mod watch;
+mod watchers;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -73,6 +74,7 @@ enum Command {
     Watch(watch::Watch),
     Selftest(selftest::Selftest),
     User(user::User),
+    Watchers(watchers::Watchers),
     Check(check::Check),
 }
 
@@ -93,6 +95,9 @@ enum CliError {
     /// The node could not run.
     #[error("{0}")]
     Node(#[from] NodeError),
+    /// A running server could not be asked.
+    #[error("{0}")]
+    Operator(#[from] crate::operator::AskError),
     /// It ran, but what it found is not good; said already.
     #[error("")]
     Found,
@@ -110,7 +115,7 @@ impl CliError {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Settings(_) | Self::Argument { .. } => 2,
-            Self::Node(_) | Self::Found | Self::System { .. } => 1,
+            Self::Node(_) | Self::Operator(_) | Self::Found | Self::System { .. } => 1,
         }
     }
 }
@@ -145,6 +150,7 @@ impl Command {
             | Self::Watch(_)
             | Self::Selftest(_)
             | Self::User(_)
+            | Self::Watchers(_)
             | Self::Check(_) => "warn",
         }
     }
@@ -160,6 +166,7 @@ impl Command {
             Self::Watch(watch) => watch.run(),
             Self::Selftest(selftest) => selftest.run(),
             Self::User(user) => user.run(),
+            Self::Watchers(watchers) => watchers.run(),
             Self::Check(check) => check.run(),
         }
     }

@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rollcall_core::watcherinfo::Handling;
+
 use super::address::{DOMAIN, IP, LISTEN, Listen};
 use super::digest::Digest;
 use super::kind::{List, OneOf, Optional, Span, Text, Truth, Whole, span_text as t, words};
@@ -39,6 +41,10 @@ pub struct Server {
     pub register: Expiry,
     /// How watchers are told.
     pub notify: Notify,
+    /// Who may watch.
+    pub watchers: Watchers,
+    /// The socket for the operator.
+    pub control: Socket,
     /// Timers of transactions.
     pub timers: Timers,
     /// Bounds on what peers can make us keep or do.
@@ -85,6 +91,26 @@ pub struct Notify {
     pub timeouts: u32,
     /// Whether watchers are told "closed" of a presentity without publications, rather than nothing.
     pub offline: bool,
+}
+
+/// Who may watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watchers {
+    /// How those are treated about whom nobody has decided.
+    pub policy: Handling,
+    /// How long one that was not decided about is remembered after its subscription.
+    pub keep_waiting: Duration,
+}
+
+/// Where the operator's commands reach a running server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Socket {
+    /// In the folder of a `file:` store; nowhere with `memory:`.
+    Auto,
+    /// Nowhere.
+    None,
+    /// Here.
+    At(PathBuf),
 }
 
 /// Bounds on what peers can make a server keep or do.
@@ -170,6 +196,13 @@ impl Settings for Server {
                 Optional { none: "", meaning: "no header", kind: words("a product name") },
                 Some("rollcall".to_owned()),
             ),
+            control: s.key(
+                "control",
+                "The Unix socket through which rollcall watchers reaches this server; auto is the file control in the folder \
+                 of a file: store, and none with memory:.",
+                SOCKET,
+                Socket::Auto,
+            ),
             digest: s.section("digest", Digest::read),
             tls: s.section("tls", Tls::read_server),
             publish: s.section("publish", |s| Expiry::read(s, 60, 3600, 24 * 3600)),
@@ -198,9 +231,30 @@ impl Settings for Server {
                     true,
                 ),
             }),
+            watchers: s.section("watchers", |s| Watchers {
+                policy: s.key(
+                    "policy",
+                    "How watchers are treated about whom nobody has decided: allow; confirm, pending until rollcall watchers \
+                     decides; block, refused with 403; polite-block, told that the presentity is offline.",
+                    OneOf(&[
+                        ("allow", Handling::Allow),
+                        ("confirm", Handling::Confirm),
+                        ("block", Handling::Block),
+                        ("polite-block", Handling::PoliteBlock),
+                    ]),
+                    Handling::Allow,
+                ),
+                keep_waiting: s.key(
+                    "keep_waiting",
+                    "How long a watcher is remembered whose pending subscription ended before anybody decided about it.",
+                    Span::seconds(60, 366 * 86_400),
+                    Duration::from_secs(30 * 86_400),
+                ),
+            }),
             timers: s.section("timers", Timers::read),
             limits: s.section("limits", ServerLimits::read),
         };
+        is.check_watchers(s);
         is.check_openness(s);
         is.check_certificate(s);
         is
@@ -214,6 +268,23 @@ impl Server {
             Auth::Off => false,
             Auth::Digest => true,
             Auth::Auto => self.open().is_some(),
+        }
+    }
+
+    /// The path of the socket for the operator.
+    pub fn control_path(&self) -> Option<PathBuf> {
+        match (&self.control, &self.store) {
+            (Socket::At(path), _) => Some(path.clone()),
+            (Socket::Auto, Store::File(folder)) => Some(folder.join("control")),
+            (Socket::Auto, Store::Memory) | (Socket::None, _) => None,
+        }
+    }
+
+    /// A policy is only as good as what is known of watchers.
+    fn check_watchers(&self, s: &mut Section<'_>) {
+        if self.watchers.policy != Handling::Allow && !self.authenticates() {
+            let sentence = "nobody is asked for a password, so a watcher is whoever it says it is";
+            s.warning("watchers.policy", sentence.to_owned());
         }
     }
 
@@ -340,6 +411,22 @@ impl ServerLimits {
         }
     }
 }
+
+const SOCKET: Text<Socket> = Text {
+    allowed: "a path, \"auto\", or \"\" for none",
+    read: |text| {
+        Ok(match text.trim() {
+            "auto" => Socket::Auto,
+            "" => Socket::None,
+            path => Socket::At(PathBuf::from(path)),
+        })
+    },
+    write: |socket| match socket {
+        Socket::Auto => "auto".to_owned(),
+        Socket::None => String::new(),
+        Socket::At(path) => path.display().to_string(),
+    },
+};
 
 const STORE: Text<Store> = Text {
     allowed: "\"memory:\" or \"file:FOLDER\"",

@@ -95,6 +95,14 @@ pub enum NodeError {
         /// What is wrong with it.
         error: String,
     },
+    /// The operator's socket can't be made.
+    #[error("cannot listen for rollcall watchers at {}: {error}", path.display())]
+    Control {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
     /// A certificate, its key or an authority's can't be used.
     #[error("TLS: {0}")]
     Certificate(#[from] CertificateError),

@@ -15,6 +15,7 @@ use super::stack::{Plan, Stack};
 use super::{Listening, NodeError};
 use crate::config::{self, Expiry};
 use crate::messages::TakeSnapshot;
+use crate::operator::{self, Desk};
 use crate::registry::{Parts, Registry, claims};
 use crate::store::{self, Store, StoreUrl};
 use crate::transport::Tls;
@@ -33,6 +34,8 @@ pub struct ServerNode {
     tls: Tls,
     /// Nonces bear its MAC; it stays when accounts are read again.
     nonce_key: [u8; 32],
+    /// Its socket goes with it.
+    _operator: Option<operator::Listener>,
 }
 
 /// The registry's settings from what is configured.
@@ -43,9 +46,13 @@ fn registry_settings(settings: &config::Server) -> registry::Settings {
         subscription: durations(settings.subscribe),
         ..registry::Package::presence()
     };
+    let winfo = registry::Package {
+        subscription: durations(settings.subscribe),
+        ..registry::Package::presence_winfo()
+    };
     registry::Settings {
         domains: settings.domains.clone(),
-        packages: vec![presence],
+        packages: vec![presence, winfo],
         registration: durations(settings.register),
         limits: registry::Limits {
             presentities: settings.limits.presentities.div_ceil(shards),
@@ -58,6 +65,8 @@ fn registry_settings(settings: &config::Server) -> registry::Settings {
         // All but the last of them are tolerated.
         notify_timeouts: settings.notify.timeouts.saturating_sub(1),
         offline_document: settings.notify.offline,
+        policy: settings.watchers.policy,
+        keep_waiting: settings.watchers.keep_waiting,
         ..registry::Settings::default()
     }
 }
@@ -148,6 +157,13 @@ impl ServerNode {
             .collect();
         stack.attach(REGISTRY, &recipients);
         let listening = stack.listen(&settings.listen, settings.advertise).await?;
+        let operator = settings
+            .control_path()
+            .map(|path| {
+                let desk = Desk::new(own.clone(), registries.clone());
+                operator::listen(path, desk)
+            })
+            .transpose()?;
         Ok(Self {
             listening,
             registries,
@@ -155,6 +171,7 @@ impl ServerNode {
             store,
             tls,
             nonce_key,
+            _operator: operator,
         })
     }
 

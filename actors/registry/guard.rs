@@ -8,7 +8,8 @@ use rollcall_core::endpoint::shard_of;
 use rollcall_core::entropy::Entropy;
 use rollcall_core::exchange::{Incoming, Outcome, Reply, Shard, TransactionId};
 use rollcall_core::registry::{
-    CommitOutcome, Effect, OpId, Record, Registry as Core, Settings, Snapshot, Version,
+    CommitOutcome, Decision, Effect, OpId, Record, Registry as Core, Settings, Snapshot, Version,
+    WatcherRow,
 };
 use rollcall_core::sip::StatusCode;
 use rollcall_core::time::Timestamp;
@@ -26,6 +27,8 @@ pub(super) enum Input {
     Outcome(Outcome),
     /// The store's answer.
     Committed(OpId, CommitOutcome),
+    /// Somebody decides about a watcher; answered with the ticket.
+    Decide(u64, Decision),
     /// Time has passed.
     Wake,
     /// A fault, for the tests of this guard.
@@ -86,6 +89,7 @@ impl Guarded {
             Input::Request(incoming) => core.request(now, incoming, out),
             Input::Outcome(outcome) => core.outcome(now, outcome, out),
             Input::Committed(op, outcome) => core.committed(now, op, outcome, out),
+            Input::Decide(ticket, decision) => core.decide(now, ticket, decision, out),
             Input::Wake => core.wake(now, out),
             #[cfg(test)]
             Input::Panic => panic!("as a test wants it"),
@@ -163,6 +167,10 @@ impl Guarded {
 
     pub fn snapshot(&self, limit: usize) -> Snapshot {
         self.core.snapshot(limit)
+    }
+
+    pub fn watchers(&self, presentity: Option<&str>, limit: usize) -> Vec<WatcherRow> {
+        self.core.watchers(presentity, limit)
     }
 
     pub fn panics(&self) -> u64 {

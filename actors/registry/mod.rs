@@ -13,19 +13,23 @@ mod guard;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actix::prelude::*;
 use rollcall_core::endpoint::{ModuleId, Route};
 use rollcall_core::entropy::Entropy;
 use rollcall_core::exchange::{Destination, Outgoing, Shard};
-use rollcall_core::registry::{Effect, Note, Record, Settings, Version};
+use rollcall_core::registry::{DecideError, Effect, Note, Record, Settings, Version, WatcherRow};
 use rollcall_core::sip::Method;
+use tokio::sync::oneshot;
 use tracing::{debug, debug_span, info};
 
 use crate::alarm::Alarm;
 use crate::clock::Clock;
-use crate::messages::{FromModule, ModuleInput, ModuleOutput, TakeSnapshot, ToModule};
+use crate::messages::{
+    Decide, FromModule, ListWatchers, ModuleInput, ModuleOutput, TakeSnapshot, ToModule,
+};
 use crate::store::{Committed, Store};
 
 use guard::{Guarded, Input};
@@ -59,7 +63,9 @@ pub struct Parts {
 pub fn claims(settings: &Settings) -> Vec<Route> {
     let mut claims = vec![Route::method(Method::Register)];
     for package in &settings.packages {
-        claims.push(Route::package(Method::Publish, &package.name));
+        if package.is_published() {
+            claims.push(Route::package(Method::Publish, &package.name));
+        }
         claims.push(Route::package(Method::Subscribe, &package.name));
     }
     claims
@@ -77,6 +83,9 @@ pub struct Registry {
     clock: Clock,
     /// What goes to each endpoint when the handler is done.
     batches: Vec<Vec<ModuleOutput>>,
+    /// Who waits for decisions to be stored, by ticket.
+    deciding: BTreeMap<u64, oneshot::Sender<Result<usize, DecideError>>>,
+    tickets: u64,
     alarm: Alarm,
 }
 
@@ -103,6 +112,8 @@ impl Registry {
             batches: endpoints.iter().map(|_| Vec::new()).collect(),
             endpoints,
             clock,
+            deciding: BTreeMap::new(),
+            tickets: 0,
             alarm: Alarm::default(),
         }
     }
@@ -112,7 +123,12 @@ impl Registry {
         let mut inputs = vec![input];
         while let Some(input) = inputs.pop() {
             let mut effects = Vec::new();
+            let panics = self.core.panics();
             self.core.ask(self.clock.now(), input, &mut effects);
+            if self.core.panics() != panics {
+                // The new core knows of no tickets; dropping them tells those who wait.
+                self.deciding.clear();
+            }
             let mut answered = Vec::new();
             let mut answering = None;
             for effect in effects {
@@ -130,6 +146,12 @@ impl Registry {
                         let op = commit.op;
                         if let Some(outcome) = self.store.commit(commit) {
                             answered.push(Input::Committed(op, outcome));
+                        }
+                    }
+                    Effect::Decided(ticket, result) => {
+                        if let Some(asker) = self.deciding.remove(&ticket) {
+                            // Whoever asked may have gone away; the decision holds all the same.
+                            let _ = asker.send(result);
                         }
                     }
                     Effect::Note(note) => log(self.shard, &note),
@@ -228,6 +250,28 @@ impl Handler<Committed> for Registry {
             self.feed(Input::Committed(op, outcome));
         }
         self.done(ctx);
+    }
+}
+
+impl Handler<Decide> for Registry {
+    type Result = ResponseFuture<Result<usize, DecideError>>;
+
+    fn handle(&mut self, Decide(decision): Decide, ctx: &mut Self::Context) -> Self::Result {
+        self.tickets += 1;
+        let (asker, answer) = oneshot::channel();
+        self.deciding.insert(self.tickets, asker);
+        self.feed(Input::Decide(self.tickets, decision));
+        self.done(ctx);
+        Box::pin(async move { answer.await.unwrap_or(Err(DecideError::NotStored)) })
+    }
+}
+
+impl Handler<ListWatchers> for Registry {
+    type Result = MessageResult<ListWatchers>;
+
+    fn handle(&mut self, ask: ListWatchers, _: &mut Self::Context) -> Self::Result {
+        let rows: Vec<WatcherRow> = self.core.watchers(ask.presentity.as_deref(), ask.limit);
+        MessageResult(rows)
     }
 }
 

@@ -117,7 +117,7 @@ impl World {
                         .committed(self.now, commit.op, done, &mut further);
                     self.of_registry(further);
                 }
-                registry::Effect::Note(_) => {}
+                registry::Effect::Note(_) | registry::Effect::Decided(..) => {}
             }
             self.of_endpoint(wanted);
         }

@@ -70,7 +70,7 @@ impl Content {
                 };
                 Some(Box::new(read?))
             }
-            Compositor::Latest => None,
+            Compositor::Latest | Compositor::Watchers => None,
         };
         Ok(Self {
             content_type,

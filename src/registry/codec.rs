@@ -6,15 +6,22 @@ use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes};
 
-use super::store::{BindingRecord, PublicationRecord, Record, RecordKey, Span, SubscriptionRecord};
+use super::store::{
+    BindingRecord, PublicationRecord, Record, RecordKey, Span, Standing, SubscriptionRecord,
+    WatcherRecord,
+};
 use crate::exchange::{ConnectionId, Flow, Transport};
 use crate::time::Timestamp;
+use crate::watcherinfo::Handling;
 
 /// Version of the encoding below.
 const FORMAT: u8 = 1;
 const BINDING: u8 = b'b';
 const PUBLICATION: u8 = b'p';
 const SUBSCRIPTION: u8 = b's';
+/// A subscription with the account that it belongs to.
+const SUBSCRIPTION_OF_ACCOUNT: u8 = b'a';
+const WATCHER: u8 = b'w';
 
 /// Why stored bytes are not a record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +56,12 @@ impl RecordKey {
                 out.extend_from_slice(aor.as_bytes());
                 out.push(0);
                 out.extend_from_slice(&order.to_be_bytes());
+            }
+            Self::Watcher { aor, watcher } => {
+                out.push(WATCHER);
+                out.extend_from_slice(aor.as_bytes());
+                out.push(0);
+                out.extend_from_slice(watcher.as_bytes());
             }
             Self::Subscription { dialog, event } => {
                 out.push(SUBSCRIPTION);
@@ -87,7 +100,10 @@ impl Record {
                 blob(&mut out, &publication.body);
             }
             Self::Subscription(subscription) => {
-                out.push(SUBSCRIPTION);
+                out.push(match subscription.account {
+                    None => SUBSCRIPTION,
+                    Some(_) => SUBSCRIPTION_OF_ACCOUNT,
+                });
                 text(&mut out, &subscription.aor);
                 text(&mut out, &subscription.package);
                 option(&mut out, subscription.event_id.as_deref(), text);
@@ -103,6 +119,25 @@ impl Record {
                 out.put_u8(u8::from(subscription.direct));
                 out.put_u32(subscription.remote_cseq);
                 out.put_u64(subscription.epoch);
+                if let Some(account) = &subscription.account {
+                    text(&mut out, account);
+                }
+            }
+            Self::Watcher(watcher) => {
+                out.push(WATCHER);
+                text(&mut out, &watcher.aor);
+                text(&mut out, &watcher.watcher);
+                out.put_u64(watcher.since.as_millis());
+                match &watcher.standing {
+                    Standing::Decided(handling) => {
+                        out.put_u8(1);
+                        text(&mut out, handling.as_str());
+                    }
+                    Standing::Waiting { id } => {
+                        out.put_u8(0);
+                        text(&mut out, id);
+                    }
+                }
             }
         }
         out
@@ -138,30 +173,50 @@ impl Record {
                 content_type: reader.text("content_type")?,
                 body: reader.blob("body")?,
             }),
-            SUBSCRIPTION => Self::Subscription(SubscriptionRecord {
+            kind @ (SUBSCRIPTION | SUBSCRIPTION_OF_ACCOUNT) => {
+                Self::Subscription(SubscriptionRecord {
+                    aor: reader.text("aor")?,
+                    package: reader.text("package")?,
+                    event_id: if reader.flag("event_id")? {
+                        Some(reader.text("event_id")?)
+                    } else {
+                        None
+                    },
+                    expires_at: reader.time("expires_at")?,
+                    dialog: reader.u64("dialog")?,
+                    shard: reader.u8("shard")?,
+                    head: reader.blob("head")?,
+                    call_id: reader.span("call_id")?,
+                    remote_tag: reader.span("remote_tag")?,
+                    target: reader.text("target")?,
+                    first_route: if reader.flag("first_route")? {
+                        Some(reader.text("first_route")?)
+                    } else {
+                        None
+                    },
+                    flow: reader.flow()?,
+                    direct: reader.flag("direct")?,
+                    remote_cseq: reader.u32("remote_cseq")?,
+                    epoch: reader.u64("epoch")?,
+                    account: if kind == SUBSCRIPTION_OF_ACCOUNT {
+                        Some(reader.text("account")?)
+                    } else {
+                        None
+                    },
+                })
+            }
+            WATCHER => Self::Watcher(WatcherRecord {
                 aor: reader.text("aor")?,
-                package: reader.text("package")?,
-                event_id: if reader.flag("event_id")? {
-                    Some(reader.text("event_id")?)
+                watcher: reader.text("watcher")?,
+                since: reader.time("since")?,
+                standing: if reader.flag("standing")? {
+                    let handling = Handling::named(&reader.text("handling")?);
+                    Standing::Decided(handling.ok_or(RecordError::Damaged("handling"))?)
                 } else {
-                    None
+                    Standing::Waiting {
+                        id: reader.text("id")?,
+                    }
                 },
-                expires_at: reader.time("expires_at")?,
-                dialog: reader.u64("dialog")?,
-                shard: reader.u8("shard")?,
-                head: reader.blob("head")?,
-                call_id: reader.span("call_id")?,
-                remote_tag: reader.span("remote_tag")?,
-                target: reader.text("target")?,
-                first_route: if reader.flag("first_route")? {
-                    Some(reader.text("first_route")?)
-                } else {
-                    None
-                },
-                flow: reader.flow()?,
-                direct: reader.flag("direct")?,
-                remote_cseq: reader.u32("remote_cseq")?,
-                epoch: reader.u64("epoch")?,
             }),
             kind => return Err(RecordError::UnknownKind(kind)),
         };

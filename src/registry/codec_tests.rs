@@ -36,6 +36,7 @@ fn subscription(local: &str, event_id: Option<&str>) -> Record {
         },
         direct: true,
         remote_cseq: 17,
+        account: event_id.map(|_| "sip:carol@example.com".into()),
         epoch: 4,
     })
 }
@@ -51,6 +52,15 @@ fn binding(q: Option<u16>) -> Record {
     })
 }
 
+fn watcher(standing: Standing) -> Record {
+    Record::Watcher(WatcherRecord {
+        aor: "sip:bob@example.com".into(),
+        watcher: "sip:alice@example.com".into(),
+        standing,
+        since: Timestamp::from_millis(77),
+    })
+}
+
 fn samples() -> Vec<Record> {
     vec![
         publication(),
@@ -58,6 +68,8 @@ fn samples() -> Vec<Record> {
         subscription("[::1]:5060", Some("7")),
         binding(None),
         binding(Some(500)),
+        watcher(Standing::Decided(Handling::PoliteBlock)),
+        watcher(Standing::Waiting { id: "3-ff".into() }),
     ]
 }
 

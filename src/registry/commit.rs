@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use super::authorization::Deciding;
 use super::publish::Publishing;
 use super::register::Registering;
 use super::rows::Timer;
@@ -44,6 +45,8 @@ pub(super) enum Held {
     Subscribe(Box<Subscribing>),
     /// A REGISTER.
     Register(Box<Registering>),
+    /// A decision about a watcher.
+    Decide(Box<Deciding>),
     /// Nothing: the rows have changed already, as time or a watcher's refusal did it. Kept to be tried again.
     Cleanup(Vec<Change>),
 }
@@ -54,7 +57,7 @@ impl Held {
             Self::Publish(publishing) => Some(publishing.incoming.transaction),
             Self::Subscribe(subscribing) => Some(subscribing.incoming.transaction),
             Self::Register(registering) => Some(registering.incoming.transaction),
-            Self::Cleanup(_) => None,
+            Self::Decide(_) | Self::Cleanup(_) => None,
         }
     }
 }
@@ -168,7 +171,7 @@ impl Registry {
         out.push(Effect::Commit(Commit { op, changes }));
     }
 
-    /// Takes records out of the store that are gone from the rows.
+    /// Has the store follow the rows, which changed by themselves: mostly records that are gone from them.
     pub(super) fn clean_up(&mut self, changes: Vec<Change>, out: &mut Vec<Effect>) {
         if !changes.is_empty() {
             self.commit(None, changes.clone(), Held::Cleanup(changes), out);
@@ -197,6 +200,7 @@ impl Registry {
             Held::Publish(publishing) => self.published(now, *publishing, stored, out),
             Held::Subscribe(subscribing) => self.subscribed(now, *subscribing, stored, out),
             Held::Register(registering) => self.registered(now, *registering, stored, out),
+            Held::Decide(deciding) => self.decided(now, *deciding, stored, out),
             Held::Cleanup(changes) => match &outcome {
                 CommitOutcome::Committed => {}
                 // The one record is gone or another than we thought, and what we don't know of it is seen to below.
@@ -231,6 +235,7 @@ impl Registry {
     fn knows(&self, change: &Change) -> bool {
         match &change.key {
             super::RecordKey::Binding { aor, contact } => self.bindings.has(aor, contact),
+            super::RecordKey::Watcher { aor, watcher } => self.authorizations.has(aor, watcher),
             super::RecordKey::Publication { aor, order } => (0..self.settings.packages.len())
                 .filter_map(|package| self.presentities.find(package, aor))
                 .filter_map(|row| self.presentities.get(row))
@@ -269,8 +274,9 @@ impl Registry {
         let later = changes.split_off(changes.len().min(RETRIED));
         // One by one: a record that is gone already must not keep the others.
         for change in changes {
-            // A contact may have been bound again meanwhile; then the record of that name is another one, and stays.
-            if !self.knows(&change) {
+            // A contact may have been bound again meanwhile; then the record of that name is another one, and stays. And a
+            // watcher that was to wait may have been decided about.
+            if self.knows(&change) == change.record.is_some() {
                 self.clean_up(vec![change], out);
             }
         }

@@ -37,6 +37,12 @@ pub struct Counters {
     pub expired: u64,
     /// Subscriptions that we ended for the watcher to subscribe anew.
     pub deactivated: u64,
+    /// SUBSCRIBEs of blocked watchers, and live subscriptions ended when their watchers were blocked.
+    pub rejected: u64,
+    /// Subscriptions that began without anybody having decided about their watchers.
+    pub undecided: u64,
+    /// Decisions about watchers that were stored.
+    pub decided: u64,
     /// Subscriptions removed because NOTIFY was refused or went unanswered.
     pub dropped: u64,
     /// NOTIFY requests sent.

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use super::rows::{Publication, Timer, index};
+use super::settings::Compositor;
 use super::store::{Change, PublicationRecord, Record, SubscriptionRecord, Version};
 use super::{Effect, Registry};
-use crate::subscription::{Dialog, EndReason, Notify};
+use crate::subscription::{Dialog, EndReason, Notify, State};
 use crate::time::{TimerKey, Timestamp};
+use crate::watcherinfo::Handling;
 
 /// A node opens its sockets when its shards have their state. A NOTIFY before that would find no way out.
 const SOCKETS_OPEN: Duration = Duration::from_millis(200);
@@ -24,12 +26,22 @@ impl Registry {
         out: &mut Vec<Effect>,
     ) {
         let mut gone = Vec::new();
+        let mut ended = Vec::new();
         for (version, record) in records {
             self.counters.loaded += 1;
             let key = record.key();
             let kept = match record {
                 Record::Publication(record) => self.load_publication(now, record, version),
-                Record::Subscription(record) => self.load_subscription(now, record, version),
+                Record::Watcher(record) => {
+                    self.take_in(record, version);
+                    true
+                }
+                Record::Subscription(record) => {
+                    if record.expires_at <= now {
+                        ended.push(record.clone());
+                    }
+                    self.load_subscription(now, record, version)
+                }
                 Record::Binding(record) => {
                     record.expires_at > now && self.insert_binding(record, version)
                 }
@@ -43,9 +55,50 @@ impl Registry {
                 });
             }
         }
+        self.judge_loaded(now, ended, out);
         // In portions, so that one that fails does not keep a million others.
         for portion in gone.chunks(256) {
             self.clean_up(portion.to_vec(), out);
+        }
+    }
+
+    /// Treats subscriptions as the decisions and the present policy say, now that all are known; those that ended while
+    /// nobody was there leave their watchers waiting.
+    fn judge_loaded(
+        &mut self,
+        now: Timestamp,
+        ended: Vec<SubscriptionRecord>,
+        out: &mut Vec<Effect>,
+    ) {
+        for record in ended {
+            if &*record.package != "presence" || self.is_open(&record.aor) {
+                continue;
+            }
+            let watcher = Dialog::of(&record).watcher();
+            if self.handling(&record.aor, &watcher) == Handling::Confirm {
+                let id = format!("{:x}-{:x}", record.shard, record.dialog);
+                self.wait(now, &record.aor, &watcher, id, out);
+            }
+        }
+        let rows: Vec<u32> = self
+            .presentities
+            .iter()
+            .filter(|(_, row)| {
+                let package = &self.settings.packages[row.package];
+                package.compositor != Compositor::Watchers && !self.is_open(&row.aor)
+            })
+            .flat_map(|(_, row)| row.watchers.iter().copied())
+            .collect();
+        for row in rows {
+            let watcher = self.watcher_of(row);
+            let aor = self.subscriptions.get(row).and_then(|held| {
+                let presentity = self.presentities.get(held.presentity)?;
+                Some(presentity.aor.clone())
+            });
+            let handling = aor.map(|aor| self.handling(&aor, &watcher));
+            if let (Some(handling), Some(held)) = (handling, self.subscriptions.get_mut(row)) {
+                held.handling = handling;
+            }
         }
     }
 
@@ -87,14 +140,16 @@ impl Registry {
         record: SubscriptionRecord,
         version: Version,
     ) -> bool {
-        let Some((package, _)) = self.settings.package(&record.package) else {
+        let Some((package, known)) = self.settings.package(&record.package) else {
             return false;
         };
         if record.expires_at <= now {
             return false;
         }
+        // How many documents it was sent is not stored, and none may have a number twice (RFC 3858, 3.1).
+        let counted = known.compositor == Compositor::Watchers;
         // Its requests would go to another shard, as the number of shards was changed; or CSeq is used up.
-        if record.shard != self.shard || Dialog::of(&record).is_exhausted(self.epoch) {
+        if counted || record.shard != self.shard || Dialog::of(&record).is_exhausted(self.epoch) {
             let stranger = index(self.strangers.insert(record));
             self.wake_soon(now, Timer::TurnAway(stranger));
             return false;
@@ -135,7 +190,7 @@ impl Registry {
         let notify = Notify {
             package: &record.package,
             event_id: record.event_id.as_deref(),
-            state: Err(EndReason::Deactivated),
+            state: State::Terminated(EndReason::Deactivated),
             content_type: "",
             body: &bytes::Bytes::new(),
         };

@@ -11,9 +11,12 @@
 //! rows change when the store has it (docs/adr/0006). Meanwhile a second request for the same presentity (RFC 3903, 6 asks
 //! for their order), the same dialog or the same address of record waits; all others go on.
 
+mod admit;
+mod authorization;
 mod codec;
 mod commit;
 mod counters;
+mod ending;
 mod load;
 mod publish;
 mod register;
@@ -28,6 +31,8 @@ mod tell;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod watchers;
+mod winfo;
 
 use std::sync::Arc;
 
@@ -40,18 +45,21 @@ use crate::publication::EntityTags;
 use crate::sip::{Head, HeaderError, Method, StatusCode, Uri};
 use crate::time::{Timestamp, Wheel};
 
+pub use authorization::{DecideError, Decision};
 pub use codec::RecordError;
 pub use counters::Counters;
 pub use settings::{Compositor, Durations, Limits, Package, Settings};
 pub use snapshot::{BindingRow, PresentityRow, PublicationRow, Snapshot, SubscriptionRow};
 pub use store::{
     BindingRecord, Change, Commit, CommitOutcome, OpId, PublicationRecord, Record, RecordKey, Span,
-    SubscriptionRecord, Version,
+    Standing, SubscriptionRecord, Version, WatcherRecord,
 };
+pub use watchers::WatcherRow;
 
 use commit::Pending;
 use register::Bindings;
 use rows::{Presentities, Subscriptions, Timer};
+use watchers::Authorizations;
 
 /// What the registry wants done, in this order.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,6 +70,8 @@ pub enum Effect {
     Send(Outgoing),
     /// Store this, then tell [`Registry::committed`].
     Commit(Commit),
+    /// The [`Decision`] with this ticket is stored, and so many live subscriptions are treated by it; or it is not.
+    Decided(u64, Result<usize, DecideError>),
     /// For the log: see [`Settings::notes`].
     Note(Note),
 }
@@ -119,6 +129,7 @@ pub struct Registry {
     presentities: Presentities,
     subscriptions: Subscriptions,
     bindings: Bindings,
+    authorizations: Authorizations,
     /// Stored subscriptions that can't go on here, until they are told.
     strangers: Slab<SubscriptionRecord>,
     pending: Pending,
@@ -136,6 +147,7 @@ impl Registry {
             presentities: Presentities::new(settings.packages.len(), secret),
             subscriptions: Subscriptions::default(),
             bindings: Bindings::new(secret),
+            authorizations: Authorizations::new(secret),
             strangers: Slab::new(),
             pending: Pending::new(shard, entropy.next_u64()),
             etags: EntityTags::new(shard, epoch),
@@ -175,6 +187,7 @@ impl Registry {
                 Timer::Resume(subscription) => self.resume(now, subscription, out),
                 Timer::TurnAway(stranger) => self.turn_away(now, stranger, out),
                 Timer::Unbind(row) => self.unbind(now, row, out),
+                Timer::GiveUp(row) => self.give_up(now, row, out),
                 Timer::Retry => self.retry(now, out),
             }
         }

@@ -67,6 +67,7 @@ impl Registry {
         }
         let event = incoming.message.event()?;
         let package = event.and_then(|event| self.settings.package(&event.package));
+        let package = package.filter(|(_, package)| package.is_published());
         let (package, _) = package.ok_or_else(|| PublishError::BadEvent {
             allow_events: self.settings.allow_events(),
         })?;

@@ -7,10 +7,12 @@ use rustc_hash::FxHashMap;
 use slab::Slab;
 
 use super::store::{Change, PublicationRecord, RecordKey, Version, event_key};
+use super::winfo::Winfo;
 use crate::keyed::{KeyedMap, Secret};
 use crate::pidf;
 use crate::subscription::{Dialog, Notifier};
 use crate::time::{TimerKey, Timestamp};
+use crate::watcherinfo::Handling;
 
 /// What a timer of the shard is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub(super) enum Timer {
     TurnAway(u32),
     /// A contact of an address of record expires (RFC 3261, 10.3).
     Unbind(u32),
+    /// A watcher has waited long enough for a decision (RFC 3857, 4.7.1).
+    GiveUp(u32),
     /// Changes that no answer rests on, and that the store did not take, are tried again.
     Retry,
 }
@@ -113,9 +117,17 @@ pub(super) struct Presentity {
     pub pace: Pace,
     /// When the watchers that stand before this place are told, those behind it having been told.
     pub telling: Option<(TimerKey, u32)>,
+    /// Of a presentity whose watchers are watched.
+    pub winfo: Option<Box<Winfo>>,
 }
 
 impl Presentity {
+    /// There is something new to tell.
+    pub fn advance(&mut self) {
+        // 0 is "nothing shown yet" to a notifier.
+        self.version = self.version.checked_add(1).unwrap_or(1);
+    }
+
     /// Its timers, those of its publications apart.
     pub fn timers(&self) -> impl Iterator<Item = TimerKey> {
         let telling = self.telling.map(|(timer, _)| timer);
@@ -176,6 +188,7 @@ impl Presentities {
             change: None,
             pace: Pace::Open,
             telling: None,
+            winfo: None,
         }));
         self.index[package].insert(aor, row);
         row
@@ -207,9 +220,22 @@ pub(super) struct Subscription {
     pub expires_at: Timestamp,
     pub expire: TimerKey,
     pub version: Version,
+    /// How its watcher is treated.
+    pub handling: Handling,
     pub notifier: Notifier,
     /// Gone for the watcher, but a commit about its dialog is under way: it is taken out after that.
     pub doomed: Option<&'static str>,
+}
+
+impl Subscription {
+    /// The version of the state that it is told, when the presentity's is `version`: those who are told nothing of it
+    /// stay at none.
+    pub fn sees(&self, version: u32) -> u32 {
+        match self.handling {
+            Handling::Allow => version,
+            Handling::Block | Handling::Confirm | Handling::PoliteBlock => 0,
+        }
+    }
 }
 
 /// The subscriptions of a shard and their dialogs.

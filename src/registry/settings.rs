@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::pidf;
+use crate::watcherinfo::{self, Handling};
 
 /// How the publications of a presentity become the one document that watchers see (RFC 3903, 6; RFC 4479).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub enum Compositor {
     Presence,
     /// The body that came last is shown as it came; nothing is looked into.
     Latest,
+    /// Nothing is published: the state is who watches in the package that this one's name is made of (RFC 3857).
+    Watchers,
 }
 
 /// Bounds of a granted duration, in seconds.
@@ -72,6 +75,27 @@ impl Package {
         }
     }
 
+    /// `presence.winfo` (RFC 3857, 4): watcherinfo, an hour.
+    pub fn presence_winfo() -> Self {
+        Self {
+            name: watcherinfo::PACKAGE.into(),
+            body_types: vec![watcherinfo::CONTENT_TYPE.into()],
+            publish_types: Vec::new(),
+            compositor: Compositor::Watchers,
+            ..Self::presence()
+        }
+    }
+
+    /// The name of the package that this one tells the watchers of.
+    pub fn base(&self) -> Option<&str> {
+        self.name.strip_suffix(".winfo")
+    }
+
+    /// Whether it has publications at all.
+    pub fn is_published(&self) -> bool {
+        !self.publish_types.is_empty()
+    }
+
     /// Whether NOTIFYs may have this body type.
     pub fn tells(&self, name: &str) -> bool {
         let mut known = self.body_types.iter();
@@ -98,6 +122,8 @@ pub struct Limits {
     pub bindings: usize,
     /// Bytes of a published body.
     pub body: usize,
+    /// Watchers of a presentity that wait for a decision, and as many decided about.
+    pub watchers: usize,
 }
 
 impl Default for Limits {
@@ -108,6 +134,7 @@ impl Default for Limits {
             subscriptions: 100_000,
             bindings: 32,
             body: 65_536,
+            watchers: 10_000,
         }
     }
 }
@@ -139,6 +166,10 @@ pub struct Settings {
     /// What watchers are told of a presence presentity without publications: a document with one closed tuple, or, when
     /// this is off, nothing (an empty NOTIFY).
     pub offline_document: bool,
+    /// How watchers are treated about whom nobody has decided.
+    pub policy: Handling,
+    /// How long a watcher whose pending subscription has ended is kept waiting for a decision (RFC 3857, 4.7.1).
+    pub keep_waiting: Duration,
     /// Whether [`super::Effect::Note`] is given for each change. Off: nothing is spent on it.
     pub notes: bool,
 }
@@ -160,6 +191,8 @@ impl Default for Settings {
             retry_after: 5,
             resume_within: Duration::from_secs(2),
             offline_document: false,
+            policy: Handling::Allow,
+            keep_waiting: Duration::from_secs(30 * 86_400),
             notes: false,
         }
     }
@@ -181,6 +214,14 @@ impl Settings {
             .iter()
             .enumerate()
             .find(|(_, package)| *package.name == *name)
+    }
+
+    /// The package that tells who watches in this one.
+    pub fn winfo_of(&self, package: usize) -> Option<usize> {
+        let base = &self.packages.get(package)?.name;
+        self.packages.iter().position(|other| {
+            other.compositor == Compositor::Watchers && other.base().is_some_and(|of| of == &**base)
+        })
     }
 
     /// `Allow-Events`.

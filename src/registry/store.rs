@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use crate::exchange::{Flow, Shard};
 use crate::time::Timestamp;
+use crate::watcherinfo::Handling;
 
 /// Version of a stored record: 1 when created, one more with each change. Counted for each record on its own.
 pub type Version = u64;
@@ -45,6 +46,13 @@ pub enum RecordKey {
         /// See [`PublicationRecord::order`].
         order: u64,
     },
+    /// What is known of a watcher's right to a presentity.
+    Watcher {
+        /// The presentity.
+        aor: Arc<str>,
+        /// The watcher's address.
+        watcher: Arc<str>,
+    },
     /// A subscription, named by our half of the dialog.
     Subscription {
         /// The random part of the local tag.
@@ -63,6 +71,8 @@ pub enum Record {
     Publication(PublicationRecord),
     /// A subscription.
     Subscription(SubscriptionRecord),
+    /// What is known of a watcher's right to a presentity.
+    Watcher(WatcherRecord),
 }
 
 impl Record {
@@ -72,6 +82,7 @@ impl Record {
             Self::Binding(binding) => binding.key(),
             Self::Publication(publication) => publication.key(),
             Self::Subscription(subscription) => subscription.key(),
+            Self::Watcher(watcher) => watcher.key(),
         }
     }
 
@@ -81,6 +92,7 @@ impl Record {
             Self::Binding(binding) => &binding.aor,
             Self::Publication(publication) => &publication.aor,
             Self::Subscription(subscription) => &subscription.aor,
+            Self::Watcher(watcher) => &watcher.aor,
         }
     }
 }
@@ -176,6 +188,8 @@ pub struct SubscriptionRecord {
     pub remote_cseq: u32,
     /// The store's epoch when the dialog was made (docs/adr/0005).
     pub epoch: u64,
+    /// Address of the account that subscribed, where From names somebody else.
+    pub account: Option<Arc<str>>,
 }
 
 impl SubscriptionRecord {
@@ -184,6 +198,41 @@ impl SubscriptionRecord {
         RecordKey::Subscription {
             dialog: self.dialog,
             event: event_key(&self.package, self.event_id.as_deref()),
+        }
+    }
+}
+
+/// A decision about a watcher, or a watcher that waits for one (RFC 3857, 4.7.1).
+#[derive(Clone, Debug, PartialEq)]
+pub struct WatcherRecord {
+    /// The presentity.
+    pub aor: Arc<str>,
+    /// The watcher's address.
+    pub watcher: Arc<str>,
+    /// Which of both.
+    pub standing: Standing,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// What is known of a watcher's right to a presentity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Somebody has decided.
+    Decided(Handling),
+    /// Its subscription ended before anybody did.
+    Waiting {
+        /// The id that the subscription had in watcher information.
+        id: Arc<str>,
+    },
+}
+
+impl WatcherRecord {
+    /// Its name.
+    pub fn key(&self) -> RecordKey {
+        RecordKey::Watcher {
+            aor: self.aor.clone(),
+            watcher: self.watcher.clone(),
         }
     }
 }

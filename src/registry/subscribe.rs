@@ -3,13 +3,12 @@
 use super::commit::{Held, Lock};
 use super::rows::{Subscription, Timer};
 use super::store::{Change, Record, SubscriptionRecord};
-use super::{Effect, Note, Registry, Stranger, presentity, seconds};
+use super::{Effect, Registry, Stranger, presentity, seconds};
 use crate::exchange::{Incoming, Reply};
 use crate::sip::{Head, Name, StatusCode};
-use crate::subscription::{
-    Asked, Dialog, EndReason, LocalTag, Notifier, Notify, SubscribeError, contact,
-};
+use crate::subscription::{Asked, Dialog, EndReason, LocalTag, Notifier, SubscribeError, contact};
 use crate::time::Timestamp;
+use crate::watcherinfo::Handling;
 
 /// A SUBSCRIBE that is being stored.
 #[derive(Debug)]
@@ -70,6 +69,7 @@ impl Registry {
             dialog: self.entropy.next_u64(),
         };
         let dialog = Dialog::open(incoming, tag, self.epoch)?;
+        let handling = self.admit(&aor, asked.package, &dialog)?;
         let limits = &self.settings.limits;
         match self
             .presentities
@@ -88,49 +88,11 @@ impl Registry {
             None => {}
         }
         if asked.expires == 0 {
-            self.fetch(now, incoming, &aor, &asked, dialog, out);
+            self.fetch(now, incoming, &aor, &asked, dialog, handling, out);
             return Ok(());
         }
         self.open_subscription(now, incoming, &aor, &asked, &dialog, None, out);
         Ok(())
-    }
-
-    /// Answers a fetch: the state once, and nothing is kept.
-    fn fetch(
-        &mut self,
-        now: Timestamp,
-        incoming: &Incoming,
-        aor: &str,
-        asked: &Asked,
-        mut dialog: Dialog,
-        out: &mut Vec<Effect>,
-    ) {
-        self.counters.fetched += 1;
-        out.push(accepted(incoming, dialog.tag, 0));
-        let row = self.presentities.open(asked.package, aor);
-        self.compose(now, row);
-        // No row has this number, so the answer finds nobody.
-        let token = self.token(u32::MAX);
-        if let Some(presentity) = self.presentities.get(row) {
-            let notify = Notify {
-                package: &self.settings.packages[asked.package].name,
-                event_id: asked.event_id.as_deref(),
-                state: Err(EndReason::Timeout),
-                content_type: &presentity.content_type,
-                body: &presentity.body,
-            };
-            out.push(Effect::Send(dialog.notify(now, self.epoch, token, &notify)));
-            self.counters.notified += 1;
-            if self.settings.notes {
-                out.push(Effect::Note(Note::Subscription {
-                    presentity: presentity.aor.clone(),
-                    call_id: dialog.call_id(),
-                    change: "fetched",
-                    reason: None,
-                }));
-            }
-        }
-        self.release_presentity(row);
     }
 
     /// Asks for a new subscription to be stored.
@@ -199,6 +161,9 @@ impl Registry {
         let dialogs = &mut self.subscriptions.dialogs;
         let dialog = dialogs.get_mut(dialog_row as usize);
         let dialog = dialog.ok_or(SubscribeError::NoSuchSubscription)?;
+        if !dialog.is_of(incoming) {
+            return Err(SubscribeError::OtherAccount);
+        }
         // The same number again is a retransmission that outlived its transaction, over a restart of ours; to refresh twice
         // does no harm, to be refused would end a good subscription.
         if number < dialog.remote_cseq {
@@ -234,6 +199,7 @@ impl Registry {
                 return Err(SubscribeError::NoSuchSubscription);
             }
             let aor = other.aor.clone();
+            self.admit(&aor, asked.package, &next)?;
             self.open_subscription(now, incoming, &aor, &asked, &next, lock, out);
             return Ok(());
         };
@@ -302,7 +268,7 @@ impl Registry {
                 let row = self.insert_subscription(package, &record, 1);
                 self.counters.subscribed += 1;
                 self.note_subscription(row, "created", None, out);
-                self.notify(now, row, out);
+                self.begin(now, row, out);
             }
             Step::Refresh { row, record } => {
                 let tag = LocalTag {
@@ -322,6 +288,7 @@ impl Registry {
                 if let Some(dialog) = self.subscriptions.dialogs.get_mut(dialog) {
                     dialog.adopt(&record);
                 }
+                self.demand_full(row);
                 self.counters.resubscribed += 1;
                 self.note_subscription(row, "refreshed", None, out);
                 if demanded {
@@ -368,6 +335,7 @@ impl Registry {
             expires_at: record.expires_at,
             expire: self.wheel.insert(record.expires_at, Timer::Expire(next)),
             version,
+            handling: Handling::Allow,
             notifier: Notifier::default(),
             doomed: None,
         });
@@ -399,9 +367,12 @@ impl Registry {
             let Some(subscription) = self.subscriptions.get(member) else {
                 continue;
             };
+            let lives = subscription.notifier.ending().is_none();
             if let Some(reason) = subscription.doomed {
-                self.drop_subscription(member, reason, out);
-            } else if subscription.expires_at <= now && subscription.notifier.ending().is_none() {
+                self.drop_subscription(now, member, reason, out);
+            } else if subscription.handling == Handling::Block && lives {
+                self.expel(now, member, out);
+            } else if subscription.expires_at <= now && lives {
                 self.expire(now, member, out);
             }
         }
@@ -409,7 +380,7 @@ impl Registry {
 }
 
 /// The 200 to a SUBSCRIBE (RFC 6665, 4.2.1.1; RFC 3261, 12.1.1).
-fn accepted(incoming: &Incoming, tag: LocalTag, expires: u32) -> Effect {
+pub(super) fn accepted(incoming: &Incoming, tag: LocalTag, expires: u32) -> Effect {
     let mut head = Head::with_capacity(96);
     head.line(Name::Expires, expires)
         .line(Name::Contact, contact(&incoming.flow));

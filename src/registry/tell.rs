@@ -8,11 +8,12 @@ use bytes::Bytes;
 use super::commit::Lock;
 use super::rows::{Pace, Presentity, Publication, Timer, index};
 use super::settings::Compositor;
-use super::{Effect, Note, Registry};
+use super::{Effect, Registry};
 use crate::exchange::{Outcome, OutcomeResult};
 use crate::presence::{self, Source};
-use crate::subscription::{EndReason, Flight, Notify, Verdict};
+use crate::subscription::{EndReason, Flight, Notify, State, Verdict};
 use crate::time::Timestamp;
+use crate::watcherinfo::{CONTENT_TYPE, Handling};
 
 /// How long a NOTIFY waits that must not be sent while the store is busy with its dialog.
 const AFTER_COMMIT: Duration = Duration::from_secs(1);
@@ -55,7 +56,7 @@ impl Registry {
     }
 
     /// Tells the watchers if there is something new and it may be told now.
-    fn tell(&mut self, now: Timestamp, row: u32, out: &mut Vec<Effect>) {
+    pub(super) fn tell(&mut self, now: Timestamp, row: u32, out: &mut Vec<Effect>) {
         let Some(presentity) = self.presentities.get_mut(row) else {
             return;
         };
@@ -121,6 +122,9 @@ impl Registry {
             let Some(subscription) = self.subscriptions.get(watcher) else {
                 continue;
             };
+            if subscription.handling != Handling::Allow {
+                continue;
+            }
             if subscription.notifier.changed(version) {
                 self.notify(now, watcher, out);
             } else if subscription.notifier.flight() != Flight::Idle {
@@ -161,6 +165,8 @@ impl Registry {
                     None => (Bytes::new(), None, None),
                 }
             }
+            // Each subscription has a document of its own: see `winfo_next`.
+            Compositor::Watchers => (Bytes::new(), None, None),
         };
         // Only what still lies ahead: a moment that has passed is in the body already.
         presentity.change = changes_at
@@ -172,8 +178,7 @@ impl Registry {
         }
         presentity.body = body;
         presentity.content_type = content_type.unwrap_or_else(|| "".into());
-        // 0 is "nothing shown yet" to a notifier.
-        presentity.version = presentity.version.checked_add(1).unwrap_or(1);
+        presentity.advance();
     }
 
     /// Sends a NOTIFY with the latest state. The subscription must not have one in flight.
@@ -181,11 +186,17 @@ impl Registry {
         let Some(subscription) = self.subscriptions.get(watcher) else {
             return;
         };
-        // The watcher has said that it does not know it.
-        if subscription.doomed.is_some() {
+        // The watcher has said that it does not know it; or it is blocked, and hears of that when the store has answered.
+        if subscription.doomed.is_some() || subscription.handling == Handling::Block {
             return;
         }
-        let (row, state) = (subscription.dialog, Ok(subscription.expires_at));
+        let row = subscription.dialog;
+        let state = match subscription.handling {
+            Handling::Confirm => State::Pending(subscription.expires_at),
+            Handling::Block | Handling::PoliteBlock | Handling::Allow => {
+                State::Active(subscription.expires_at)
+            }
+        };
         let exhausted = self
             .subscriptions
             .dialog(row)
@@ -201,18 +212,21 @@ impl Registry {
     }
 
     /// Writes and sends a NOTIFY.
-    fn send_notify(
+    pub(super) fn send_notify(
         &mut self,
         now: Timestamp,
         watcher: u32,
-        state: Result<Timestamp, EndReason>,
+        state: State,
         out: &mut Vec<Effect>,
     ) {
         let token = self.token(watcher);
         let Some(subscription) = self.subscriptions.get(watcher) else {
             return;
         };
-        self.compose(now, subscription.presentity);
+        let (handling, shown) = (subscription.handling, subscription.notifier.shown());
+        let presentity = subscription.presentity;
+        self.compose(now, presentity);
+        let (content_type, body) = self.shown_to(now, presentity, watcher, handling, shown, state);
         let Some(subscription) = self.subscriptions.rows.get_mut(watcher as usize) else {
             return;
         };
@@ -231,12 +245,46 @@ impl Registry {
             package: &self.settings.packages[presentity.package].name,
             event_id: subscription.event_id.as_deref(),
             state,
-            content_type: &presentity.content_type,
-            body: &presentity.body,
+            content_type: &content_type,
+            body: &body,
         };
         out.push(Effect::Send(dialog.notify(now, self.epoch, token, &notify)));
-        subscription.notifier.sent(token, presentity.version);
+        let version = subscription.sees(presentity.version);
+        subscription.notifier.sent(token, version);
         self.counters.notified += 1;
+    }
+
+    /// What a watcher so treated is shown, with its type. Who is politely blocked sees what he would if nothing were
+    /// published (RFC 5025, 3.2.1; RFC 3856, 6.6.2).
+    pub(super) fn shown_to(
+        &mut self,
+        now: Timestamp,
+        row: u32,
+        watcher: u32,
+        handling: Handling,
+        shown: u32,
+        state: State,
+    ) -> (Arc<str>, Bytes) {
+        let nothing = || ("".into(), Bytes::new());
+        let Some(presentity) = self.presentities.get(row) else {
+            return nothing();
+        };
+        if state == State::Terminated(EndReason::Rejected) {
+            return nothing();
+        }
+        let package = &self.settings.packages[presentity.package];
+        match handling {
+            Handling::Allow if package.compositor == Compositor::Watchers => {
+                let body = self.winfo_next(now, row, watcher, shown);
+                (CONTENT_TYPE.into(), body)
+            }
+            Handling::Allow => (presentity.content_type.clone(), presentity.body.clone()),
+            Handling::PoliteBlock if self.settings.offline_document => {
+                let first = package.body_types.first().cloned().unwrap_or_default();
+                (first, presence::offline(&presentity.aor))
+            }
+            Handling::PoliteBlock | Handling::Confirm | Handling::Block => nothing(),
+        }
     }
 
     /// A NOTIFY ended.
@@ -250,7 +298,7 @@ impl Registry {
         let Some(presentity) = self.presentities.get(subscription.presentity) else {
             return;
         };
-        let version = presentity.version;
+        let version = subscription.sees(presentity.version);
         let notifier = &mut subscription.notifier;
         let verdict = notifier.answered(outcome.token, &outcome.result, version, tolerated);
         let dialog = subscription.dialog;
@@ -268,9 +316,15 @@ impl Registry {
                 self.counters.unanswered += 1;
             }
         }
+        let taken = matches!(&outcome.result, OutcomeResult::Response(response, _)
+            if response.status().is_some_and(|status| status.is_success()));
+        if !taken {
+            // Nobody knows what it has seen.
+            self.demand_full(watcher);
+        }
         match (verdict, ending) {
             (Verdict::Stale, _) | (Verdict::Rest, None) => {}
-            (Verdict::Remove(reason), _) => self.drop_subscription(watcher, reason, out),
+            (Verdict::Remove(reason), _) => self.drop_subscription(now, watcher, reason, out),
             (Verdict::Rest | Verdict::Send | Verdict::Hold(_), Some(reason)) => {
                 self.finish(now, watcher, reason, out);
             }
@@ -297,120 +351,11 @@ impl Registry {
             return;
         };
         subscription.notifier.released();
+        // Blocked since it was stored, by a decision or a new policy.
+        if subscription.handling == Handling::Block {
+            return self.expel(now, watcher, out);
+        }
         self.notify(now, watcher, out);
-    }
-
-    /// Ends a subscription: the watcher gets a last NOTIFY, now or when the one in flight is answered. `stored`: whether
-    /// the store has it still.
-    pub(super) fn end(
-        &mut self,
-        now: Timestamp,
-        watcher: u32,
-        reason: EndReason,
-        stored: bool,
-        out: &mut Vec<Effect>,
-    ) {
-        if stored {
-            self.forget_stored(watcher, out);
-        }
-        match reason {
-            EndReason::Timeout => {}
-            EndReason::Deactivated => self.counters.deactivated += 1,
-        }
-        let Some(subscription) = self.subscriptions.get_mut(watcher) else {
-            return;
-        };
-        self.wheel.cancel(subscription.expire);
-        if subscription.notifier.end(reason) {
-            self.finish(now, watcher, reason, out);
-        }
-    }
-
-    /// Sends the last NOTIFY and forgets the subscription. Its answer changes nothing, so nobody waits for it.
-    fn finish(&mut self, now: Timestamp, watcher: u32, reason: EndReason, out: &mut Vec<Effect>) {
-        self.send_notify(now, watcher, Err(reason), out);
-        self.note_subscription(watcher, "ended", Some(reason.as_str()), out);
-        self.remove_subscription(watcher);
-    }
-
-    /// Forgets a subscription that the watcher does not know, without a word (RFC 6665, 4.2.2).
-    pub(super) fn drop_subscription(
-        &mut self,
-        watcher: u32,
-        reason: &'static str,
-        out: &mut Vec<Effect>,
-    ) {
-        let Some(subscription) = self.subscriptions.get_mut(watcher) else {
-            return;
-        };
-        if subscription.notifier.ending().is_none() {
-            let lock = Lock::Dialog(subscription.dialog);
-            if self.pending.is_locked(lock) {
-                subscription.doomed = Some(reason);
-                return;
-            }
-            self.forget_stored(watcher, out);
-        }
-        self.counters.dropped += 1;
-        self.note_subscription(watcher, "ended", Some(reason), out);
-        self.remove_subscription(watcher);
-    }
-
-    fn forget_stored(&mut self, watcher: u32, out: &mut Vec<Effect>) {
-        let package = self.subscriptions.get(watcher).and_then(|subscription| {
-            let presentity = self.presentities.get(subscription.presentity)?;
-            Some(self.settings.packages[presentity.package].name.clone())
-        });
-        let change = package.and_then(|package| self.subscriptions.removal(watcher, &package));
-        self.clean_up(change.into_iter().collect(), out);
-    }
-
-    fn remove_subscription(&mut self, watcher: u32) {
-        let Some(gone) = self.subscriptions.remove(watcher) else {
-            return;
-        };
-        self.wheel.cancel(gone.expire);
-        if let Flight::Holding { timer } = gone.notifier.flight() {
-            self.wheel.cancel(timer);
-        }
-        let Some(presentity) = self.presentities.get_mut(gone.presentity) else {
-            return;
-        };
-        let place = gone.place as usize;
-        if presentity.watchers.get(place) == Some(&watcher) {
-            presentity.watchers.swap_remove(place);
-            if let Some(moved) = presentity.watchers.get(place).copied()
-                && let Some(moved) = self.subscriptions.get_mut(moved)
-            {
-                moved.place = gone.place;
-            }
-        }
-        self.release_presentity(gone.presentity);
-    }
-
-    pub(super) fn note_subscription(
-        &self,
-        watcher: u32,
-        change: &'static str,
-        reason: Option<&'static str>,
-        out: &mut Vec<Effect>,
-    ) {
-        if !self.settings.notes {
-            return;
-        }
-        let Some(subscription) = self.subscriptions.get(watcher) else {
-            return;
-        };
-        if let Some(dialog) = self.subscriptions.dialog(subscription.dialog)
-            && let Some(presentity) = self.presentities.get(subscription.presentity)
-        {
-            out.push(Effect::Note(Note::Subscription {
-                presentity: presentity.aor.clone(),
-                call_id: dialog.call_id(),
-                change,
-                reason,
-            }));
-        }
     }
 }
 

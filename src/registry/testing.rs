@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 
 use super::*;
-use crate::exchange::{ConnectionId, Destination, Flow, OutcomeResult, Transport};
+use crate::exchange::{ConnectionId, Destination, Flow, Identity, OutcomeResult, Transport};
 use crate::pidf::{self, Basic};
 use crate::presence::Summary;
 use crate::sip::Message;
+use crate::watcherinfo::Handling;
 
 /// How the desk's store answers.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +27,8 @@ pub enum StoreMood {
 pub struct Desk {
     pub registry: Registry,
     pub now: Timestamp,
+    /// Who sends requests.
+    pub identity: Identity,
     pub mood: StoreMood,
     /// Whether a conflict is a mistake, as it is unless the store has failed before.
     pub strict: bool,
@@ -73,6 +76,7 @@ impl Desk {
         Self {
             registry: Registry::new(settings.clone(), 3, Entropy::from_number(1), 1),
             now: Timestamp::from_millis(START),
+            identity: Identity::Unchecked,
             mood: StoreMood::Prompt,
             strict: true,
             settings,
@@ -139,7 +143,7 @@ impl Desk {
         let text = text.replace("Event:\r\n", "");
         let incoming = Incoming {
             transaction: TransactionId { shard: 0, number },
-            identity: Default::default(),
+            identity: self.identity.clone(),
             flow,
             message: Message::parse(Bytes::from(text)).expect("a request"),
         };
@@ -234,7 +238,7 @@ impl Desk {
                         self.store_answers(Some(outcome));
                     }
                 },
-                Effect::Reply(_) | Effect::Note(_) => {}
+                Effect::Reply(_) | Effect::Note(_) | Effect::Decided(..) => {}
             }
         }
     }
@@ -312,12 +316,15 @@ impl Desk {
                         RecordKey::Binding { .. } => "binding",
                         RecordKey::Publication { .. } => "publication",
                         RecordKey::Subscription { .. } => "subscription",
+                        RecordKey::Watcher { .. } => "watcher",
                     };
                     let sign = if change.record.is_some() { "+" } else { "-" };
                     format!("{sign}{kind} v{}", change.version())
                 });
                 format!("store {}", changes.collect::<Vec<_>>().join(" "))
             }
+            Effect::Decided(ticket, Ok(concerned)) => format!("decided {ticket}: {concerned}"),
+            Effect::Decided(ticket, Err(error)) => format!("decided {ticket}: {error}"),
             Effect::Note(note) => format!("{note:?}"),
         }
     }
@@ -344,12 +351,16 @@ impl Desk {
         line
     }
 
-    fn gist(&self, body: &Bytes) -> String {
+    fn gist(&mut self, body: &Bytes) -> String {
         if body.is_empty() {
             return "nothing".to_owned();
         }
+        let text = String::from_utf8_lossy(body).into_owned();
+        if text.contains("<watcherinfo") {
+            return self.watchers(&text);
+        }
         let Ok(document) = pidf::Document::parse(body, &pidf::Limits::default()) else {
-            return String::from_utf8_lossy(body).into_owned();
+            return text;
         };
         let summary = Summary::of(&document, self.now);
         let basic = match summary.basic {
@@ -365,6 +376,42 @@ impl Desk {
             .chain(notes)
             .collect();
         format!("{basic} {}", words.join(",")).trim_end().to_owned()
+    }
+
+    /// Watcher information: version, state, then `id status event watcher` of each.
+    fn watchers(&mut self, text: &str) -> String {
+        fn value<'a>(text: &'a str, name: &str) -> &'a str {
+            let quoted = text
+                .split_once(&format!(" {name}=\""))
+                .map(|(_, rest)| rest);
+            let value = quoted.and_then(|rest| rest.split_once('"'));
+            value.map(|(value, _)| value).expect("an attribute")
+        }
+        let root = text.split_once("<watcherinfo").map_or("", |(_, root)| root);
+        let mut line = format!("{} {}", value(root, "version"), value(root, "state"));
+        for watcher in text.split("<watcher ").skip(1) {
+            let watcher = format!(" {watcher}");
+            let address = watcher.split(['>', '<']).nth(1).expect("an address");
+            line += &format!(
+                "; {} {} {} {address}",
+                self.name("id", value(&watcher, "id")),
+                value(&watcher, "status"),
+                value(&watcher, "event"),
+            );
+        }
+        line
+    }
+
+    /// Somebody decides about a watcher of bob's.
+    pub fn decide(&mut self, watcher: &str, handling: Option<Handling>) {
+        let decision = Decision {
+            presentity: "sip:bob@example.com".into(),
+            watcher: watcher.into(),
+            handling,
+        };
+        let mut out = Vec::new();
+        self.registry.decide(self.now, 9, decision, &mut out);
+        self.run(out);
     }
 
     fn name(&mut self, kind: &str, real: &str) -> String {

@@ -10,7 +10,9 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::{EndReason, SubscribeError};
-use crate::exchange::{Destination, Flow, Incoming, LOCAL_CONTACT, Outgoing, Shard, Token};
+use crate::exchange::{
+    Destination, Flow, Identity, Incoming, LOCAL_CONTACT, Outgoing, Shard, Token,
+};
 use crate::registry::{Span, SubscriptionRecord};
 use crate::sip::{Head, HeaderError, Message, Method, Name, NameAddr, Uri};
 use crate::time::Timestamp;
@@ -65,6 +67,8 @@ pub struct Dialog {
     /// CSeq of the last SUBSCRIBE.
     pub remote_cseq: u32,
     epoch: u64,
+    /// Who watches, where that is not whom From names.
+    account: Option<Arc<str>>,
     /// NOTIFYs sent in this epoch.
     sent: u32,
     /// The subscriptions in it, by their rows. Mostly one.
@@ -78,12 +82,23 @@ pub struct Notify<'a> {
     pub package: &'a str,
     /// `id` of the subscription.
     pub event_id: Option<&'a str>,
-    /// `Ok`: active, with its end. `Err`: terminated, with the reason.
-    pub state: Result<Timestamp, EndReason>,
+    /// Whether it lives.
+    pub state: State,
     /// Media type of the body.
     pub content_type: &'a str,
     /// The state; empty: none.
     pub body: &'a Bytes,
+}
+
+/// What Subscription-State says (RFC 6665, 4.1.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Accepted, until then.
+    Active(Timestamp),
+    /// Not decided yet; ends then.
+    Pending(Timestamp),
+    /// Over.
+    Terminated(EndReason),
 }
 
 impl Dialog {
@@ -126,6 +141,7 @@ impl Dialog {
             direct: direct(incoming, routes.is_empty())?,
             remote_cseq: request.cseq()?.number,
             epoch,
+            account: account(incoming, &remote)?,
             sent: 0,
             subscriptions: SmallVec::new(),
         })
@@ -147,6 +163,7 @@ impl Dialog {
             direct: record.direct,
             remote_cseq: record.remote_cseq,
             epoch: record.epoch,
+            account: record.account.clone(),
             sent: 0,
             subscriptions: SmallVec::new(),
         }
@@ -176,6 +193,7 @@ impl Dialog {
             direct: self.direct,
             remote_cseq: self.remote_cseq,
             epoch: self.epoch,
+            account: self.account.clone(),
         }
     }
 
@@ -209,6 +227,25 @@ impl Dialog {
     /// The Call-ID, for the log and the operator.
     pub fn call_id(&self) -> String {
         String::from_utf8_lossy(self.call_id.of(&self.head)).into_owned()
+    }
+
+    /// Who watches: the canonical address of the account that subscribed, or of From where nobody was asked who it is.
+    pub fn watcher(&self) -> String {
+        if let Some(account) = &self.account {
+            return account.to_string();
+        }
+        // The head is ours: its To line is the subscriber's From.
+        let line = find(&self.head, b"\r\nTo: ").map(|at| &self.head[at + 6..]);
+        let line = line.and_then(|rest| rest.split(|byte| *byte == b'\r').next());
+        let text = line.and_then(|line| std::str::from_utf8(line).ok());
+        let to = text.and_then(|text| NameAddr::parse(text).ok());
+        to.map_or_else(String::new, |to| to.uri.aor())
+    }
+
+    /// Whether a request comes from the account that the dialog belongs to, as far as accounts are asked for.
+    pub fn is_of(&self, incoming: &Incoming) -> bool {
+        !matches!(incoming.identity, Identity::User(_))
+            || incoming.identity.speaks_for(&self.watcher())
     }
 
     /// The remote target.
@@ -269,11 +306,15 @@ impl Dialog {
             let _ = write!(text, ";id={id}");
         }
         let _ = match notify.state {
-            Ok(end) => {
+            State::Active(end) => {
                 let left = end.seconds_from(now);
                 write!(text, "\r\nSubscription-State: active;expires={left}\r\n")
             }
-            Err(reason) => {
+            State::Pending(end) => {
+                let left = end.seconds_from(now);
+                write!(text, "\r\nSubscription-State: pending;expires={left}\r\n")
+            }
+            State::Terminated(reason) => {
                 let reason = reason.as_str();
                 write!(
                     text,
@@ -301,6 +342,24 @@ impl Dialog {
             },
         }
     }
+}
+
+/// The address of an account that subscribes in another's name, or under a name that From does not say: with the
+/// presentity's host where the account has none of its own.
+fn account(incoming: &Incoming, from: &NameAddr) -> Result<Option<Arc<str>>, HeaderError> {
+    let Identity::User(user) = &incoming.identity else {
+        return Ok(None);
+    };
+    if incoming.identity.speaks_for(&from.uri.aor()) {
+        return Ok(None);
+    }
+    let address = if user.contains('@') {
+        format!("sip:{user}")
+    } else {
+        format!("sip:{user}@{}", incoming.message.request_uri()?.host)
+    };
+    let address = Uri::parse(&address).map_or(address, |uri| uri.aor());
+    Ok(Some(address.into()))
 }
 
 /// Our Contact in a dialog: where the request reached us, so where the next one will (RFC 3261, 12.1.1).

@@ -41,7 +41,7 @@ fn send(dialog: &mut Dialog, epoch: u64) -> Outgoing {
     let notify = Notify {
         package: "presence",
         event_id: Some("x7"),
-        state: Ok(Timestamp::from_millis(60_000)),
+        state: State::Active(Timestamp::from_millis(60_000)),
         content_type: "application/pidf+xml",
         body: &Bytes::from_static(b"<presence/>"),
     };

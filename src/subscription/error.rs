@@ -38,6 +38,15 @@ pub enum SubscribeError {
     /// CSeq is lower than before (RFC 3261, 12.2.2).
     #[error("CSeq is lower than that of an earlier request")]
     OutOfOrder,
+    /// The presentity, or the default policy, does not let this watcher (RFC 6665, 4.2.1.1).
+    #[error("the watcher is blocked")]
+    Blocked,
+    /// Watcher information is for the presentity alone (RFC 3857, 4.6).
+    #[error("only {0} itself may watch its watchers")]
+    NotYours(String),
+    /// Another account speaks in the dialog than the one that made it.
+    #[error("the subscription belongs to another account")]
+    OtherAccount,
     /// The presentity has as many watchers as it may.
     #[error("presentity has {0} subscriptions already")]
     TooManySubscriptions(usize),
@@ -67,7 +76,10 @@ impl SubscribeError {
             Self::BadHeader(error) => error.status(),
             Self::NoSuchSubscription => StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST,
             Self::OutOfOrder => StatusCode::SERVER_INTERNAL_ERROR,
-            Self::TooManySubscriptions(_) => StatusCode::FORBIDDEN,
+            Self::Blocked
+            | Self::NotYours(_)
+            | Self::OtherAccount
+            | Self::TooManySubscriptions(_) => StatusCode::FORBIDDEN,
             Self::Full { .. } | Self::NotStored { .. } => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -79,6 +91,8 @@ impl SubscribeError {
             | Self::DialogTooLarge
             | Self::BadHeader(_)
             | Self::OutOfOrder
+            | Self::NotYours(_)
+            | Self::OtherAccount
             | Self::TooManySubscriptions(_)
             | Self::Full { .. } => Some(self.to_string()),
             Self::NotFound(_)
@@ -86,6 +100,7 @@ impl SubscribeError {
             | Self::NotAcceptable { .. }
             | Self::IntervalTooBrief(_)
             | Self::NoSuchSubscription
+            | Self::Blocked
             | Self::NotStored { .. } => None,
         }
     }
@@ -111,6 +126,9 @@ impl SubscribeError {
             | Self::DialogTooLarge
             | Self::NoSuchSubscription
             | Self::OutOfOrder
+            | Self::Blocked
+            | Self::NotYours(_)
+            | Self::OtherAccount
             | Self::TooManySubscriptions(_) => {}
         }
     }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use crate::registry::{Package, Settings};
 use crate::sip::{Message, Name};
 
-pub use dialog::{Dialog, LocalTag, Notify, contact};
+pub use dialog::{Dialog, LocalTag, Notify, State, contact};
 pub use error::SubscribeError;
 pub use notifier::{EndReason, Flight, Notifier, Verdict};
 

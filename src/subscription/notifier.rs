@@ -49,6 +49,8 @@ pub enum EndReason {
     Timeout,
     /// We ended it; the watcher should subscribe anew at once.
     Deactivated,
+    /// The watcher was blocked, and should not try again.
+    Rejected,
 }
 
 impl EndReason {
@@ -57,6 +59,7 @@ impl EndReason {
         match self {
             Self::Timeout => "timeout",
             Self::Deactivated => "deactivated",
+            Self::Rejected => "rejected",
         }
     }
 }
@@ -103,6 +106,11 @@ impl Notifier {
     /// Where the current NOTIFY is.
     pub fn flight(&self) -> Flight {
         self.flight
+    }
+
+    /// Version of the state that the last NOTIFY carried; 0 before the first.
+    pub fn shown(&self) -> u32 {
+        self.shown
     }
 
     /// Why it ends, when it does so after the NOTIFY in flight.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 use rollcall::core::sip::{Message, Name};
 
@@ -70,6 +71,11 @@ impl Server {
             shards,
             folder,
         }
+    }
+
+    /// The folder of its store, when it has one.
+    pub fn store(&self) -> PathBuf {
+        self.folder.path().join("store")
     }
 
     /// Where it listens on IPv6: UDP or TCP.

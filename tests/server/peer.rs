@@ -21,6 +21,8 @@ pub struct Peer {
     local: SocketAddr,
     /// Makes its branches and Call-IDs its own. Its port does not: the kernel gives it away again.
     pub serial: u32,
+    /// Its address: From of its requests.
+    name: String,
     /// CSeq of the last request; also makes its other identifiers its own.
     pub count: u32,
     kept: VecDeque<Message>,
@@ -72,6 +74,7 @@ impl Peer {
             server,
             local,
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),
+            name: "sip:peer@example.com".to_owned(),
             count: 0,
             kept: VecDeque::new(),
             seen: BTreeSet::new(),
@@ -80,6 +83,12 @@ impl Peer {
     }
 
     /// Its own address.
+    /// The same under another address.
+    pub fn named(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
+    }
+
     pub fn local(&self) -> SocketAddr {
         self.local
     }
@@ -109,12 +118,12 @@ impl Peer {
     pub fn request(&mut self, method: &str, uri: &str, head: &str, body: &str) -> String {
         self.count += 1;
         let (n, local, serial) = (self.count, self.local, self.serial);
-        let (transport, length) = (self.transport(), body.len());
+        let (name, transport, length) = (&self.name, self.transport(), body.len());
         let top = wire(&format!(
             "{method} {uri} SIP/2.0
             Via: SIP/2.0/{transport} {local};branch=z9hG4bK{serial}x{n};rport
             Max-Forwards: 70
-            From: <sip:peer@example.com>;tag=f{n}
+            From: <{name}>;tag=f{n}
             To: <{uri}>
             Call-ID: {n}-{serial}@peer
             CSeq: {n} {method}

@@ -143,7 +143,7 @@ fn what_cannot_be_published_is_refused_by_the_status_that_says_why() {
             "Event: dialog\n",
             &open,
             489,
-            Some((Name::AllowEvents, "presence")),
+            Some((Name::AllowEvents, "presence, presence.winfo")),
         ),
         (
             "no package",
@@ -151,7 +151,7 @@ fn what_cannot_be_published_is_refused_by_the_status_that_says_why() {
             pidf_type,
             &open,
             489,
-            Some((Name::AllowEvents, "presence")),
+            Some((Name::AllowEvents, "presence, presence.winfo")),
         ),
         (
             "bad Expires",

@@ -20,7 +20,7 @@ fn options_tells_what_is_served() {
         for method in ["PUBLISH", "SUBSCRIBE", "REGISTER", "OPTIONS"] {
             assert!(allow.contains(method), "{allow}");
         }
-        assert_eq!(text(&answer, Name::AllowEvents), "presence");
+        assert_eq!(text(&answer, Name::AllowEvents), "presence, presence.winfo");
         assert_eq!(
             text(&answer, Name::Accept),
             "application/pidf+xml, application/pidf-diff+xml"

@@ -168,7 +168,7 @@ fn what_cannot_be_watched_is_refused_by_the_status_that_says_why() {
         (
             "template",
             BOB,
-            format!("Event: presence.winfo\n{contact}"),
+            format!("Event: presence.winfo.winfo\n{contact}"),
             489,
         ),
         ("no package", BOB, contact.clone(), 489),
@@ -176,7 +176,7 @@ fn what_cannot_be_watched_is_refused_by_the_status_that_says_why() {
         let answer = phone.ask("SUBSCRIBE", uri, &head, "");
         assert_eq!(code(&answer), status, "{what}");
         if status == 489 {
-            assert_eq!(text(&answer, Name::AllowEvents), "presence");
+            assert_eq!(text(&answer, Name::AllowEvents), "presence, presence.winfo");
         }
     }
     phone.fence();

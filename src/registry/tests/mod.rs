@@ -1,3 +1,4 @@
+mod authorization;
 mod publish;
 mod random;
 mod register;
@@ -5,3 +6,4 @@ mod restart;
 mod store;
 mod subscribe;
 mod tell;
+mod winfo;

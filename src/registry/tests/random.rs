@@ -1,6 +1,7 @@
 //! A registry between publishers, watchers and a store that do anything in any order, and that is restarted at any
 //! time. Whatever happens: each request gets one answer, no entity-tag is given twice, CSeq grows, there is one NOTIFY
-//! in flight for each subscription, watchers end up with the latest state, and nothing is left when all has expired.
+//! in flight for each subscription, watchers end up with the latest state that their handling lets them see, watcher information
+//! adds up to who watches, and nothing is left when all has expired.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,7 +10,8 @@ use proptest::prelude::*;
 
 use crate::exchange::OutcomeResult;
 use crate::registry::testing::{Desk, StoreMood, pidf};
-use crate::registry::{CommitOutcome, Settings};
+use crate::registry::{CommitOutcome, Package, PresentityRow, Settings, Snapshot};
+use crate::watcherinfo::Handling;
 
 /// What happens next.
 #[derive(Clone, Debug)]
@@ -22,6 +24,10 @@ enum Step {
     Within { dialog: u8, id: u8, expires: u8 },
     /// REGISTER.
     Register { who: u8, contact: u8, expires: u8 },
+    /// Bob subscribes to his watcher information.
+    Winfo { expires: u8 },
+    /// Somebody decides about bob's watcher.
+    Decide { handling: u8 },
     /// The store answers the oldest commit.
     Store { well: bool },
     /// One of the NOTIFYs in flight ends.
@@ -39,11 +45,26 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (0..2u8, byte()).prop_map(|(who, expires)| Step::Subscribe { who, expires }),
         4 => (byte(), 0..3u8, byte()).prop_map(|(dialog, id, expires)| Step::Within { dialog, id, expires }),
         2 => (0..2u8, 0..3u8, byte()).prop_map(|(who, contact, expires)| Step::Register { who, contact, expires }),
+        1 => byte().prop_map(|expires| Step::Winfo { expires }),
+        1 => byte().prop_map(|handling| Step::Decide { handling }),
         9 => prop::bool::weighted(0.8).prop_map(|well| Step::Store { well }),
         7 => (byte(), 0..10u8).prop_map(|(which, how)| Step::Answer { which, how }),
         3 => prop_oneof![0..10u32, 0..6_000u32, 0..150_000u32].prop_map(|millis| Step::Pass { millis }),
         1 => Just(Step::Restart),
     ]
+}
+
+const WATCHER: &str = "sip:alice@example.com";
+
+fn handling_of(byte: u8) -> Option<Handling> {
+    let all = [
+        None,
+        Some(Handling::Allow),
+        Some(Handling::Block),
+        Some(Handling::PoliteBlock),
+        Some(Handling::Confirm),
+    ];
+    all[usize::from(byte) % all.len()]
 }
 
 const PEOPLE: [&str; 2] = ["sip:bob@example.com", "sip:carol@example.com"];
@@ -66,12 +87,16 @@ struct World {
     cseq: BTreeMap<String, u64>,
     /// Last body by Call-ID and event.
     shown: BTreeMap<(String, String), String>,
+    /// Watchers as told by watcher information, by Call-ID: the next version, and status and address by id.
+    watchers: BTreeMap<String, (u32, BTreeMap<String, String>)>,
 }
 
 impl World {
-    fn new(pacing: Duration) -> Self {
+    fn new(pacing: Duration, policy: Handling) -> Self {
         let mut desk = Desk::with(Settings {
             pacing,
+            policy,
+            packages: vec![Package::presence(), Package::presence_winfo()],
             ..Settings::default()
         });
         desk.mood = StoreMood::Slow;
@@ -85,6 +110,7 @@ impl World {
             dialogs: 0,
             cseq: BTreeMap::new(),
             shown: BTreeMap::new(),
+            watchers: BTreeMap::new(),
         }
     }
 
@@ -159,6 +185,16 @@ impl World {
                 let lines = format!("Contact: {contact}|Expires: {}", expires(byte));
                 self.ask("REGISTER", who, &lines, "");
             }
+            Step::Winfo { expires: byte } => {
+                self.calls += 1;
+                let (call, expires) = (self.calls, expires(byte));
+                let lines = format!(
+                    "From: <{}>;tag=w|Call-ID: call{call}|Event: presence.winfo|Expires: {expires}",
+                    PEOPLE[0]
+                );
+                self.ask("SUBSCRIBE", 0, &lines, "");
+            }
+            Step::Decide { handling } => self.desk.decide(WATCHER, handling_of(handling)),
             Step::Store { well } => {
                 if !self.desk.waiting.is_empty() {
                     self.desk
@@ -201,6 +237,9 @@ impl World {
                 self.notified(&line);
                 continue;
             }
+            if line.starts_with("decided ") {
+                continue;
+            }
             let (number, rest) = line.split_once(": ").expect("an answer");
             let number = number.parse().expect("a number");
             assert!(
@@ -236,7 +275,33 @@ impl World {
         let event = field(line, "Event: ", " ");
         let (_, body) = line.split_once(" = ").expect("a body");
         let call = field(line, "Call-ID: ", " ");
+        if event == "presence.winfo" {
+            if !body.starts_with("nothing") {
+                self.informed(&call, body);
+            }
+            return;
+        }
         self.shown.insert((call, event), body.to_owned());
+    }
+
+    /// Reads watcher information as its receiver does (RFC 3858, 4).
+    fn informed(&mut self, call: &str, body: &str) {
+        let mut parts = body.split("; ");
+        let head = parts.next().expect("version and state");
+        let (version, state) = head.split_once(' ').expect("a state");
+        let (next, known) = self.watchers.entry(call.to_owned()).or_default();
+        assert_eq!(version.parse(), Ok(*next), "{body}");
+        *next += 1;
+        if state == "full" {
+            known.clear();
+        }
+        for watcher in parts {
+            let words: Vec<&str> = watcher.split(' ').collect();
+            match words[1] {
+                "terminated" => drop(known.remove(words[0])),
+                status => drop(known.insert(words[0].into(), format!("{status} {}", words[3]))),
+            }
+        }
     }
 
     /// Everybody answers, and the store does too, until there is nothing to answer.
@@ -265,21 +330,43 @@ impl World {
         panic!("it never settles");
     }
 
+    /// What the documents of each subscription to watcher information add up to is what a fetch tells.
+    fn check_watchers(&mut self, snapshot: &Snapshot) {
+        self.run(&Step::Winfo { expires: 0 });
+        while !self.desk.in_flight.is_empty() {
+            self.desk.answer("200 OK");
+        }
+        let call = format!("call{}", self.calls);
+        let (_, now) = self.watchers.remove(&call).expect("a fetch is answered");
+        let winfo = |row: &&PresentityRow| row.package == "presence.winfo";
+        for row in snapshot.presentities.iter().filter(winfo) {
+            for subscription in &row.subscriptions {
+                let told = self.watchers.get(&subscription.call_id);
+                assert_eq!(told.map(|(_, told)| told), Some(&now));
+            }
+        }
+    }
+
     /// What each subscription that is there was shown last is what a fetch shows now.
     fn check_shown(&mut self) {
         let snapshot = self.desk.registry.snapshot(100);
+        self.check_watchers(&snapshot);
         let mut now = BTreeMap::new();
         for who in 0..2 {
             self.calls += 1;
             let lines = format!("Call-ID: fetch{}|Expires: 0", self.calls);
             self.ask("SUBSCRIBE", who, &lines, "");
-            let said = self.desk.said();
-            let (_, body) = said[1].split_once(" = ").expect("a body");
-            now.insert(PEOPLE[usize::from(who)].to_owned(), body.to_owned());
-            self.open.remove(&self.requests);
-            self.desk.in_flight.clear();
+            self.look();
+            let call = format!("fetch{}", self.calls);
+            let shown = self.shown.remove(&(call, "presence".to_owned()));
+            let shown = shown.unwrap_or_else(|| "blocked".to_owned());
+            now.insert(PEOPLE[usize::from(who)].to_owned(), shown);
+            while !self.desk.in_flight.is_empty() {
+                self.desk.answer("200 OK");
+            }
         }
-        for presentity in &snapshot.presentities {
+        let presence = |row: &&PresentityRow| row.package == "presence";
+        for presentity in snapshot.presentities.iter().filter(presence) {
             for row in &presentity.subscriptions {
                 let id = row.event_id.as_ref().map(|id| format!(";id={id}"));
                 let event = format!("presence{}", id.unwrap_or_default());
@@ -303,15 +390,20 @@ proptest! {
     fn whatever_happens_everybody_is_answered_and_told_and_nothing_is_left(
         steps in prop::collection::vec(step(), 1..120),
         paced in any::<bool>(),
+        policy in any::<u8>(),
     ) {
-        let mut world = World::new(Duration::from_secs(if paced { 5 } else { 0 }));
+        let pacing = Duration::from_secs(if paced { 5 } else { 0 });
+        let mut world = World::new(pacing, handling_of(policy).unwrap_or_default());
         for step in &steps {
             world.run(step);
         }
         world.settle(10_000);
         assert_eq!(world.open, BTreeSet::new(), "not answered");
         world.check_shown();
+        world.desk.decide(WATCHER, None);
         world.settle(2 * 24 * 3_600_000);
+        // Those that wait are given up after a month.
+        world.settle(31 * 24 * 3_600_000);
         let snapshot = world.desk.registry.snapshot(10);
         assert_eq!(
             (

@@ -1,0 +1,130 @@
+//! Letting a watcher in: refused, fetched for, or begun as the policy says (RFC 3856, 6.6.2; RFC 6665, 4.2.1.1).
+
+use super::settings::Compositor;
+use super::subscribe::accepted;
+use super::{Effect, Note, Registry};
+use crate::exchange::Incoming;
+use crate::subscription::{Asked, Dialog, EndReason, LocalTag, Notify, State, SubscribeError};
+use crate::time::Timestamp;
+use crate::watcherinfo::{Event, Handling, Status, Watcher};
+
+impl Registry {
+    /// How the watcher of a new subscription is treated, unless it is refused.
+    pub(super) fn admit(
+        &mut self,
+        aor: &str,
+        package: usize,
+        dialog: &Dialog,
+    ) -> Result<Handling, SubscribeError> {
+        if self.settings.packages[package].compositor == Compositor::Watchers {
+            if dialog.watcher() == aor {
+                return Ok(Handling::Allow);
+            }
+            return Err(SubscribeError::NotYours(aor.to_owned()));
+        }
+        if self.is_open(aor) {
+            return Ok(Handling::Allow);
+        }
+        match self.handling(aor, &dialog.watcher()) {
+            Handling::Block => {
+                self.counters.rejected += 1;
+                Err(SubscribeError::Blocked)
+            }
+            handling => {
+                self.counters.undecided += u64::from(handling == Handling::Confirm);
+                Ok(handling)
+            }
+        }
+    }
+
+    /// Answers a fetch: the state once, and nothing is kept but the name of a watcher that has to wait.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the parts of a subscription"
+    )]
+    pub(super) fn fetch(
+        &mut self,
+        now: Timestamp,
+        incoming: &Incoming,
+        aor: &str,
+        asked: &Asked,
+        mut dialog: Dialog,
+        handling: Handling,
+        out: &mut Vec<Effect>,
+    ) {
+        self.counters.fetched += 1;
+        out.push(accepted(incoming, dialog.tag, 0));
+        let row = self.presentities.open(asked.package, aor);
+        self.compose(now, row);
+        // No row has this number, so the answer finds nobody.
+        let token = self.token(u32::MAX);
+        let state = State::Terminated(EndReason::Timeout);
+        let package = &self.settings.packages[asked.package];
+        let (content_type, body) = if package.compositor == Compositor::Watchers {
+            let content_type = package.body_types.first().cloned().unwrap_or_default();
+            (content_type, self.winfo_once(now, asked.package, aor))
+        } else {
+            self.shown_to(now, row, u32::MAX, handling, 0, state)
+        };
+        if let Some(presentity) = self.presentities.get(row) {
+            let notify = Notify {
+                package: &self.settings.packages[asked.package].name,
+                event_id: asked.event_id.as_deref(),
+                state,
+                content_type: &content_type,
+                body: &body,
+            };
+            out.push(Effect::Send(dialog.notify(now, self.epoch, token, &notify)));
+            self.counters.notified += 1;
+            if self.settings.notes {
+                out.push(Effect::Note(Note::Subscription {
+                    presentity: presentity.aor.clone(),
+                    call_id: dialog.call_id(),
+                    change: "fetched",
+                    reason: None,
+                }));
+            }
+        }
+        self.release_presentity(row);
+        if handling == Handling::Confirm {
+            let LocalTag { shard, dialog: tag } = dialog.tag;
+            let id = format!("{shard:x}-{tag:x}");
+            let watcher = Watcher {
+                uri: dialog.watcher(),
+                id,
+                status: Status::Waiting,
+                event: Event::Timeout,
+                expiration: None,
+            };
+            if self.wait(now, &aor.into(), &watcher.uri, watcher.id.clone(), out) {
+                self.tell_winfo(now, asked.package, aor, watcher, out);
+            }
+        }
+    }
+
+    /// A subscription is stored: it is told the state, and those who watch its presentity's watchers are told of it. What
+    /// was decided about its watcher while it was being stored holds.
+    pub(super) fn begin(&mut self, now: Timestamp, row: u32, out: &mut Vec<Effect>) {
+        let presentity = self.subscriptions.get(row).map(|held| held.presentity);
+        let presentity = presentity.and_then(|row| self.presentities.get(row));
+        let Some((aor, package)) = presentity.map(|row| (row.aor.clone(), row.package)) else {
+            return;
+        };
+        let counted = self.settings.packages[package].compositor == Compositor::Watchers;
+        let mut handling = Handling::Allow;
+        if !counted && !self.is_open(&aor) {
+            let watcher = self.watcher_of(row);
+            // One that waited is pending again (RFC 3857, 4.7.1), as a subscription with a name of its own.
+            self.stop_waiting(now, &aor, &watcher, Event::Timeout, out);
+            handling = self.handling(&aor, &watcher);
+        }
+        if let Some(subscription) = self.subscriptions.get_mut(row) {
+            subscription.handling = handling;
+        }
+        if handling == Handling::Block {
+            return self.expel(now, row, out);
+        }
+        self.notify(now, row, out);
+        self.tell_watched(now, row, handling.status(), Event::Subscribe, out);
+    }
+}

@@ -128,6 +128,8 @@ pub struct ServerLimits {
     pub in_flight: usize,
     /// TCP connections.
     pub connections: usize,
+    /// The longest request over UDP; `None` as the RFC has it.
+    pub datagram: Option<usize>,
 }
 
 impl Server {
@@ -407,6 +409,17 @@ impl ServerLimits {
                 "TCP connections at a time; the next one is closed at once.",
                 Whole(1..=1_000_000),
                 10_000,
+            ),
+            datagram: s.key(
+                "datagram",
+                "The longest NOTIFY over UDP, in bytes; longer ones go over TCP, and over UDP after all if the phone takes no \
+                 connection. 1300 is what RFC 3261 asks for where the path is not known; on loopback it is.",
+                Optional {
+                    none: "auto",
+                    meaning: "1300, and 65507 on loopback",
+                    kind: Whole(500..=65_507),
+                },
+                None,
             ),
         }
     }

@@ -35,7 +35,7 @@ pub struct ServerNode {
     /// Nonces bear its MAC; it stays when accounts are read again.
     nonce_key: [u8; 32],
     /// Its socket goes with it.
-    _operator: Option<operator::Listener>,
+    operator: Option<operator::Listener>,
 }
 
 /// The registry's settings from what is configured.
@@ -95,7 +95,7 @@ fn modules(settings: &registry::Settings) -> Result<ModuleTable, NodeError> {
 }
 
 impl ServerNode {
-    /// Opens the configured store and starts on it.
+    /// Opens the configured store, starts on it, and opens the operator's socket.
     pub async fn start(
         settings: &config::Server,
         environment: Environment,
@@ -105,7 +105,12 @@ impl ServerNode {
             config::Store::File(path) => StoreUrl::File(path.clone()),
         };
         let store = store::open(&url)?;
-        Self::start_on(store, settings, environment).await
+        let mut node = Self::start_on(store, settings, environment).await?;
+        if let Some(path) = settings.control_path() {
+            let desk = Desk::new(registry_settings(settings), node.registries.clone());
+            node.operator = Some(operator::listen(path, desk)?);
+        }
+        Ok(node)
     }
 
     /// Starts on this store, with what it holds.
@@ -130,6 +135,7 @@ impl ServerNode {
             user_agent: settings.server_name.clone(),
             in_flight: settings.limits.in_flight,
             connections: settings.limits.connections,
+            datagram: settings.limits.datagram,
             tls: tls.clone(),
         };
         let own = registry_settings(settings);
@@ -157,13 +163,6 @@ impl ServerNode {
             .collect();
         stack.attach(REGISTRY, &recipients);
         let listening = stack.listen(&settings.listen, settings.advertise).await?;
-        let operator = settings
-            .control_path()
-            .map(|path| {
-                let desk = Desk::new(own.clone(), registries.clone());
-                operator::listen(path, desk)
-            })
-            .transpose()?;
         Ok(Self {
             listening,
             registries,
@@ -171,7 +170,7 @@ impl ServerNode {
             store,
             tls,
             nonce_key,
-            _operator: operator,
+            operator: None,
         })
     }
 
@@ -195,7 +194,8 @@ impl ServerNode {
     }
 
     /// Closes the sockets, then the store. Watchers are not told: after a restart the server knows them still.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
+        drop(self.operator.take());
         self.stack.stop().await;
         self.store.close();
     }

@@ -36,6 +36,8 @@ pub struct Plan {
     pub in_flight: usize,
     /// Connections of the node.
     pub connections: usize,
+    /// The longest request over UDP; see [`Settings::datagram`].
+    pub datagram: Option<usize>,
     /// Certificates.
     pub tls: Tls,
 }
@@ -59,6 +61,7 @@ impl Plan {
             user_agent: Some(concat!("rollcall/", env!("CARGO_PKG_VERSION")).to_owned()),
             in_flight: 4096,
             connections: 1024,
+            datagram: None,
             tls: Tls::default(),
         }
     }
@@ -96,6 +99,7 @@ impl Stack {
                         server_name: plan.server_name.clone(),
                         user_agent: plan.user_agent.clone(),
                         max_in_flight: plan.in_flight,
+                        datagram: plan.datagram,
                         ..Settings::default()
                     },
                     modules: modules.clone(),

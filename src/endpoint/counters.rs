@@ -51,6 +51,10 @@ pub struct Counters {
     pub handed_over: u64,
     /// Requests sent again by Timer E.
     pub requests_retransmitted: u64,
+    /// Requests too large for a datagram, so that TCP was tried.
+    pub requests_too_large: u64,
+    /// Requests of these that went over UDP after all, since their peers took no connection.
+    pub datagrams_instead: u64,
     /// Requests given up by Timer F.
     pub timeouts: u64,
     /// Requests that could not be sent.

@@ -25,6 +25,9 @@ pub struct Settings {
     pub timers: transaction::Timers,
     /// Server header of responses, if any.
     pub server_name: Option<String>,
+    /// The longest request over UDP, in bytes. `None`: as RFC 3261, 18.1.1 has it where nothing is known of the path, and
+    /// whatever a datagram can be on loopback.
+    pub datagram: Option<usize>,
     /// User-Agent header of requests, if any.
     pub user_agent: Option<String>,
     /// How many requests may be with modules, unanswered. Over it a request gets 503 before any work is done for it;
@@ -47,6 +50,7 @@ impl Default for Settings {
             credentials: None,
             timers: transaction::Timers::default(),
             server_name: None,
+            datagram: None,
             user_agent: None,
             max_in_flight: 10_000,
             retry_after: 5,

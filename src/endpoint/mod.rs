@@ -20,6 +20,7 @@ mod check;
 mod counters;
 mod effect;
 mod incoming;
+mod large;
 mod modules;
 mod outgoing;
 mod respond;
@@ -78,6 +79,7 @@ pub struct Endpoint {
     /// first one is also the first to lapse.
     tickets: BTreeMap<u64, outgoing::Ticket>,
     last_ticket: u64,
+    streamless: large::Streamless,
     locals: Vec<(Transport, SocketAddr)>,
     /// Further addresses at which datagrams have reached us: a socket that listens everywhere has one for each network.
     learned: Vec<SocketAddr>,
@@ -112,6 +114,7 @@ impl Endpoint {
             wheel: Wheel::new(),
             tickets: BTreeMap::new(),
             last_ticket: 0,
+            streamless: large::Streamless::default(),
             locals: Vec::new(),
             learned: Vec::new(),
             connections: FxHashMap::default(),

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
-use super::{Effect, Endpoint, MAX_DATAGRAM, Origin};
+use super::{Effect, Endpoint, Origin};
 use crate::exchange::{Destination, Flow, LOCAL_CONTACT, Outgoing, Token, Transport};
 use crate::sip::{Host, Scheme, Uri, write_request};
 use crate::time::Timestamp;
@@ -24,6 +24,8 @@ pub(super) struct Ticket {
 #[derive(Clone, Debug)]
 enum Cargo {
     Request(Origin, Box<Outgoing>),
+    /// One that is too large for the flow it was to take: it takes that after all if there is no other.
+    Large(Origin, Box<Outgoing>, Option<Flow>),
     Response(Bytes),
 }
 
@@ -38,8 +40,17 @@ impl Ticket {
     /// Whose request it carries, if it is one.
     pub fn owner(&self) -> Option<(Origin, Token)> {
         match &self.cargo {
-            Cargo::Request(origin, outgoing) => Some((*origin, outgoing.token)),
+            Cargo::Request(origin, outgoing) | Cargo::Large(origin, outgoing, _) => {
+                Some((*origin, outgoing.token))
+            }
             Cargo::Response(_) => None,
+        }
+    }
+
+    pub fn large(origin: Origin, outgoing: Outgoing, fallback: Option<Flow>) -> Self {
+        Self {
+            lapses: Timestamp::default(),
+            cargo: Cargo::Large(origin, Box::new(outgoing), fallback),
         }
     }
 
@@ -138,12 +149,16 @@ impl Endpoint {
             self.stands(flow);
         }
         match (cargo, way) {
-            (Cargo::Request(origin, outgoing), Ok(flow)) => {
+            (Cargo::Request(origin, outgoing) | Cargo::Large(origin, outgoing, _), Ok(flow)) => {
                 self.transmit(now, origin, *outgoing, flow, out)
             }
-            (Cargo::Request(origin, outgoing), Err(reason)) => {
-                self.fail(origin, outgoing.token, reason, out)
+            (Cargo::Large(origin, outgoing, Some(flow)), Err(_)) => {
+                self.send_large_by_datagram(now, origin, *outgoing, flow, out)
             }
+            (
+                Cargo::Request(origin, outgoing) | Cargo::Large(origin, outgoing, None),
+                Err(reason),
+            ) => self.fail(origin, outgoing.token, reason, out),
             (Cargo::Response(bytes), Ok(flow)) => out.push(Effect::Send { flow, bytes }),
             (Cargo::Response(_), Err(_)) => self.counters.responses_lost += 1,
         }
@@ -157,7 +172,9 @@ impl Endpoint {
                 break;
             }
             match entry.remove().cargo {
-                Cargo::Request(origin, outgoing) => self.time_out(origin, outgoing.token, out),
+                Cargo::Request(origin, outgoing) | Cargo::Large(origin, outgoing, _) => {
+                    self.time_out(origin, outgoing.token, out)
+                }
                 Cargo::Response(_) => self.counters.responses_lost += 1,
             }
         }
@@ -296,7 +313,7 @@ impl Endpoint {
     }
 
     /// Writes a request, begins its transaction and sends it.
-    fn transmit(
+    pub(super) fn transmit(
         &mut self,
         now: Timestamp,
         origin: Origin,
@@ -307,9 +324,8 @@ impl Endpoint {
         let token: Token = outgoing.token;
         let branch_token = self.entropy.next_u64();
         let bytes = self.write_out(&outgoing, &flow, branch_token);
-        if flow.transport == Transport::Udp && bytes.len() > MAX_DATAGRAM {
-            // No datagram takes it, so a stream must (18.1.1).
-            return self.ask_for(now, origin, outgoing, Transport::Tcp, flow.remote, out);
+        if self.is_too_large(now, &flow, bytes.len()) {
+            return self.send_large(now, origin, outgoing, flow, bytes.len(), out);
         }
         let request = transaction::Request {
             origin,

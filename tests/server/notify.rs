@@ -265,3 +265,40 @@ fn without_publications_watchers_are_told_closed() {
     );
     is_offline(&phone.notify());
 }
+
+/// ```text
+///   desk                server              phone, UDP            phone, UDP and TCP on one port
+///     | -- PUBLISH ----> | -- TCP? refused -> |                      |
+///     |                  | -- NOTIFY, UDP --> |                      |
+///     |                  | -- TCP -------------------- connected --> |
+///     |                  | -- NOTIFY, Via TCP ---------------------> |
+/// ```
+#[test]
+fn a_large_notify_goes_over_tcp_or_over_udp_where_nobody_listens() {
+    let server = Server::with(1, "[limits]\ndatagram = 1300\n");
+    let mut desk = server.by_udp();
+    let (mut plain, mut both) = (server.by_udp(), server.by_udp());
+    let listener = std::net::TcpListener::bind(both.local()).expect("the same port for TCP");
+    for phone in [&mut plain, &mut both] {
+        Dialog::open(phone, BOB, 600, "");
+        phone.notify();
+    }
+    let long = "x".repeat(1500);
+    published(&mut desk, BOB, "", &note(&long));
+    let by_datagram = plain.notify();
+    assert_eq!(&*by_datagram.via().expect("a Via").transport, "UDP");
+    assert!(body(&by_datagram).contains(&long));
+    let (stream, _) = listener.accept().expect("a connection");
+    let mut connected = Peer::stream(stream);
+    let by_stream = connected.notify();
+    assert_eq!(&*by_stream.via().expect("a Via").transport, "TCP");
+    assert!(body(&by_stream).contains(&long));
+    let counters = server.counters();
+    let count = |name: &str| counters[&format!("endpoint.core.{name}")];
+    assert_eq!(
+        (count("requests_too_large"), count("datagrams_instead")),
+        (2, 1)
+    );
+    both.fence();
+    assert_eq!(both.rest(), [""; 0], "it is told once");
+}

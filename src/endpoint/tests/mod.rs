@@ -4,6 +4,7 @@ mod account;
 mod any_input;
 mod checks;
 mod incoming;
+mod large;
 mod outgoing;
 mod responses;
 mod sharding;

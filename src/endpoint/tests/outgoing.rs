@@ -237,29 +237,6 @@ fn a_connection_that_could_not_be_sent_over_is_not_tried_again() {
 }
 
 #[test]
-fn what_no_datagram_can_carry_goes_over_a_stream() {
-    let mut bench = Bench::new();
-    let with_body = |length| Outgoing {
-        body: Bytes::from(vec![b'x'; length]),
-        ..notify(1, Destination::Flow(udp(5062)))
-    };
-    assert_eq!(show(&bench.send(with_body(65_000))), [SENT]);
-    assert_eq!(
-        show(&bench.send(with_body(65_507))),
-        ["route 1 Some(Tcp) 127.0.0.1 Some(5062)"]
-    );
-    assert_eq!(
-        show(&bench.routed(1, Err("refused".into()))),
-        ["outcome 1@0 1 error: refused"]
-    );
-    let transaction = delivered(&bench.receive(udp(5062), PUBLISH));
-    let mut reply = Reply::new(transaction, StatusCode::OK);
-    reply.body = Bytes::from(vec![b'x'; 65_507]);
-    assert_eq!(show(&bench.reply(reply)), NOTHING);
-    assert_eq!(bench.counters().responses_lost, 1);
-}
-
-#[test]
 fn a_flow_whose_connection_is_gone_gives_way_to_the_next_hop() {
     let mut bench = Bench::new();
     bench.receive(tcp(40_000, 1), "\r\n");

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rollcall_core::registry::Registrar;
 use rollcall_core::watcherinfo::Handling;
 
 use super::address::{DOMAIN, IP, LISTEN, Listen};
@@ -39,6 +40,8 @@ pub struct Server {
     pub subscribe: Expiry,
     /// Lifetimes of registrations.
     pub register: Expiry,
+    /// What the registrar gives beyond bindings.
+    pub registrar: Registrar,
     /// How watchers are told.
     pub notify: Notify,
     /// Who may watch.
@@ -210,6 +213,22 @@ impl Settings for Server {
             publish: s.section("publish", |s| Expiry::read(s, 60, 3600, 24 * 3600)),
             subscribe: s.section("subscribe", |s| Expiry::read(s, 60, 3600, 24 * 3600)),
             register: s.section("register", |s| Expiry::read(s, 60, 3600, 24 * 3600)),
+            registrar: s.section("registrar", |s| Registrar {
+                gruu: s.key(
+                    "gruu",
+                    "Whether phones that support it get a public GRUU (RFC 5627): their address of record with their instance. \
+                     Nothing is proxied here, so it is of use to those who subscribe to it.",
+                    Truth,
+                    false,
+                ),
+                presence: s.key(
+                    "presence",
+                    "Whether who is registered is shown as open, by a tuple of the lowest priority beside what is published: for \
+                     phones that register and publish nothing.",
+                    Truth,
+                    false,
+                ),
+            }),
             notify: s.section("notify", |s| Notify {
                 pacing: s.key(
                     "pacing",

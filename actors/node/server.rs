@@ -65,6 +65,7 @@ fn registry_settings(settings: &config::Server) -> registry::Settings {
         // All but the last of them are tolerated.
         notify_timeouts: settings.notify.timeouts.saturating_sub(1),
         offline_document: settings.notify.offline,
+        registrar: settings.registrar,
         policy: settings.watchers.policy,
         keep_waiting: settings.watchers.keep_waiting,
         ..registry::Settings::default()
@@ -90,6 +91,7 @@ fn modules(settings: &registry::Settings) -> Result<ModuleTable, NodeError> {
             Sharding::ByPresentity,
         )
         .accepts(&[pidf::CONTENT_TYPE, pidf::PARTIAL_CONTENT_TYPE])
+        .supports(&registry::options(settings))
         .build()?;
     Ok(table)
 }

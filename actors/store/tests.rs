@@ -128,6 +128,9 @@ fn record(contact: &str, cseq: u32) -> Record {
         call_id: "c".into(),
         cseq,
         expires_at: Timestamp::from_millis(9),
+        path: "".into(),
+        instance: None,
+        reg_id: None,
     })
 }
 

@@ -96,6 +96,9 @@ impl Endpoint {
                 head.line(name, value);
             }
         }
+        // What a body may be packed in, and in which languages we speak of errors (11.2).
+        head.line(Name::AcceptEncoding, "identity")
+            .line(Name::AcceptLanguage, "en");
         // An empty one says that no extension is (20.37).
         head.line(Name::Supported, self.modules.supported().join(", "));
         self.answer_ok(now, flow, request, head, out);

@@ -85,6 +85,8 @@ pub struct Note {
 pub struct Priority(u16);
 
 impl Priority {
+    /// The lowest.
+    pub const LOWEST: Self = Self(0);
     /// The highest.
     pub const MAX: Self = Self(1000);
 

@@ -20,7 +20,7 @@ mod tests;
 
 use bytes::Bytes;
 
-use crate::pidf::{Basic, Builder, Document, Service};
+use crate::pidf::{Basic, Builder, Document, Limits, Priority, Service};
 use crate::time::Timestamp;
 
 pub use succession::succeeds;
@@ -74,4 +74,17 @@ pub fn offline(entity: &str) -> Bytes {
         ..Service::default()
     };
     Builder::new(entity).tuple("offline", closed).finish()
+}
+
+/// What a registration says of presence (RFC 3856, 7.2): one open tuple, whose contact is the address of record and has the
+/// lowest priority.
+pub fn registration(entity: &str) -> Option<Document> {
+    let open = Service {
+        basic: Some(Basic::Open),
+        contact: Some(entity.to_owned()),
+        priority: Some(Priority::LOWEST),
+        ..Service::default()
+    };
+    let body = Builder::new(entity).tuple("registered", open).finish();
+    Document::parse(&body, &Limits::default()).ok()
 }

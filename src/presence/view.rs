@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Source;
 use crate::pidf::xml::Known;
-use crate::pidf::{Basic, Child, Document, Group, Item, Meaning, Note, Piece, Tuple};
+use crate::pidf::{Basic, Child, Document, Group, Item, Meaning, Note, Piece, Priority, Tuple};
 use crate::time::Timestamp;
 
 /// The composed state, by reference into the documents.
@@ -100,7 +100,9 @@ impl<'a> View<'a> {
                 Some(Basic::Closed) => 1,
                 None => 2,
             };
-            (reachable, Reverse(service.tuple.priority), service.rank)
+            // No priority says no more than the lowest.
+            let priority = service.tuple.priority.unwrap_or(Priority::LOWEST);
+            (reachable, Reverse(priority), service.rank)
         });
 
         let mut changes = Changes { now, at: None };

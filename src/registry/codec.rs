@@ -17,6 +17,8 @@ use crate::watcherinfo::Handling;
 /// Version of the encoding below.
 const FORMAT: u8 = 1;
 const BINDING: u8 = b'b';
+/// A contact with a path, an instance or a flow.
+const BINDING_OF_DEVICE: u8 = b'd';
 const PUBLICATION: u8 = b'p';
 const SUBSCRIPTION: u8 = b's';
 /// A subscription with the account that it belongs to.
@@ -80,13 +82,19 @@ impl Record {
         out.push(FORMAT);
         match self {
             Self::Binding(binding) => {
-                out.push(BINDING);
+                let plain = binding.path.is_empty() && binding.instance.is_none();
+                out.push(if plain { BINDING } else { BINDING_OF_DEVICE });
                 text(&mut out, &binding.aor);
                 text(&mut out, &binding.contact);
                 option(&mut out, binding.q, |out, q| out.put_u16(q));
                 text(&mut out, &binding.call_id);
                 out.put_u32(binding.cseq);
                 out.put_u64(binding.expires_at.as_millis());
+                if !plain {
+                    text(&mut out, &binding.path);
+                    option(&mut out, binding.instance.as_deref(), text);
+                    option(&mut out, binding.reg_id, |out, id| out.put_u32(id));
+                }
             }
             Self::Publication(publication) => {
                 out.push(PUBLICATION);
@@ -151,7 +159,7 @@ impl Record {
             return Err(RecordError::UnknownFormat(format));
         }
         let record = match reader.u8("kind")? {
-            BINDING => Self::Binding(BindingRecord {
+            kind @ (BINDING | BINDING_OF_DEVICE) => Self::Binding(BindingRecord {
                 aor: reader.text("aor")?,
                 contact: reader.text("contact")?,
                 q: if reader.flag("q")? {
@@ -162,6 +170,21 @@ impl Record {
                 call_id: reader.text("call_id")?,
                 cseq: reader.u32("cseq")?,
                 expires_at: reader.time("expires_at")?,
+                path: if kind == BINDING {
+                    "".into()
+                } else {
+                    reader.text("path")?
+                },
+                instance: if kind == BINDING_OF_DEVICE && reader.flag("instance")? {
+                    Some(reader.text("instance")?)
+                } else {
+                    None
+                },
+                reg_id: if kind == BINDING_OF_DEVICE && reader.flag("reg_id")? {
+                    Some(reader.u32("reg_id")?)
+                } else {
+                    None
+                },
             }),
             PUBLICATION => Self::Publication(PublicationRecord {
                 aor: reader.text("aor")?,

@@ -49,6 +49,14 @@ fn binding(q: Option<u16>) -> Record {
         call_id: "r1".into(),
         cseq: 20,
         expires_at: Timestamp::from_millis(5),
+        path: if q.is_some() {
+            "<sip:p1;lr>, <sip:p2;lr>"
+        } else {
+            ""
+        }
+        .into(),
+        instance: q.map(|_| "<urn:uuid:0>".into()),
+        reg_id: q.map(u32::from),
     })
 }
 

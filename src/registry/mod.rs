@@ -48,7 +48,8 @@ use crate::time::{Timestamp, Wheel};
 pub use authorization::{DecideError, Decision};
 pub use codec::RecordError;
 pub use counters::Counters;
-pub use settings::{Compositor, Durations, Limits, Package, Settings};
+pub use registrar::options;
+pub use settings::{Compositor, Durations, Limits, Package, Registrar, Settings};
 pub use snapshot::{BindingRow, PresentityRow, PublicationRow, Snapshot, SubscriptionRow};
 pub use store::{
     BindingRecord, Change, Commit, CommitOutcome, OpId, PublicationRecord, Record, RecordKey, Span,

@@ -1,19 +1,21 @@
 //! REGISTER in the registry: the rows of bindings (RFC 3261, 10).
 //!
-//! Presence does not need them yet: they are kept because Linphone publishes nothing until it is registered.
+//! They are kept because Linphone publishes nothing until it is registered; who is may be shown as open on request.
 
 use std::sync::Arc;
 
 use slab::Slab;
 
 use super::commit::{Held, Lock};
-use super::registrar::{Bound, RegisterError, Step, contact, decide};
+use super::registrar::{
+    Asked, Bound, GRUU, OUTBOUND, RegisterError, Step, contact, decide, supports, uses_outbound,
+};
 use super::rows::{Timer, index};
-use super::store::{BindingRecord, Change, Record, Version};
+use super::store::{BindingRecord, Change, Record, RecordKey, Version};
 use super::{Effect, Note, Registry, Stranger, presentity, seconds};
 use crate::exchange::{Incoming, Reply};
 use crate::keyed::{KeyedMap, Secret};
-use crate::sip::{Head, Name, StatusCode, Uri};
+use crate::sip::{Head, Name, StatusCode, Uri, date};
 use crate::time::{TimerKey, Timestamp};
 
 /// A live binding.
@@ -61,15 +63,24 @@ impl Bindings {
         row
     }
 
+    /// Whether an address of record has contacts.
+    pub fn is_bound(&self, aor: &str) -> bool {
+        let row = self.index.get(aor);
+        let row = row.and_then(|row| self.rows.get(*row as usize));
+        row.is_some_and(|row| !row.bindings.is_empty())
+    }
+
+    /// Whether the record of that name is one of the rows'.
     pub fn has(&self, aor: &str, contact: &str) -> bool {
         let row = self
             .index
             .get(aor)
             .and_then(|row| self.rows.get(*row as usize));
         row.is_some_and(|row| {
-            row.bindings
-                .iter()
-                .any(|held| *held.record.contact == *contact)
+            row.bindings.iter().any(|held| match held.record.key() {
+                RecordKey::Binding { contact: own, .. } => *own == *contact,
+                _ => false,
+            })
         })
     }
 }
@@ -141,6 +152,7 @@ impl Registry {
             .iter()
             .map(|held| Bound {
                 contact: &held.uri,
+                flow: held.record.instance.as_deref().zip(held.record.reg_id),
                 call_id: &held.record.call_id,
                 cseq: held.record.cseq,
             })
@@ -154,36 +166,46 @@ impl Registry {
         )?;
         let call_id: Arc<str> = request.call_id()?.into();
         let cseq = request.cseq()?.number;
+        let aor = registered.aor.clone();
+        let path: Arc<str> = request
+            .values(Name::Path)
+            .collect::<Vec<_>>()
+            .join(", ")
+            .into();
+        let fresh = |asked: Asked| BindingRecord {
+            aor: aor.clone(),
+            contact: asked.contact.to_string().into(),
+            q: asked.q,
+            call_id: call_id.clone(),
+            cseq,
+            expires_at: now + seconds(asked.expires),
+            path: path.clone(),
+            instance: asked.instance.map(Arc::from),
+            reg_id: asked.reg_id,
+        };
         let mut changes: Vec<Change> = Vec::with_capacity(steps.len());
         for step in steps {
             let change = match step {
                 Step::Unbind { index } => registered.bindings[index].removal(),
-                Step::Refresh { index, q, expires } => {
+                Step::Refresh { index, asked } => {
                     let held = &registered.bindings[index];
-                    let record = BindingRecord {
-                        q,
-                        call_id: call_id.clone(),
-                        cseq,
-                        expires_at: now + seconds(expires),
-                        ..held.record.clone()
+                    let fresh = fresh(asked);
+                    // A flow keeps its name whatever its contact is (RFC 5626, 6); another binding is named by that.
+                    let record = match held.record.reg_id {
+                        Some(_) => BindingRecord {
+                            instance: held.record.instance.clone(),
+                            reg_id: held.record.reg_id,
+                            ..fresh
+                        },
+                        None => BindingRecord {
+                            contact: held.record.contact.clone(),
+                            reg_id: None,
+                            ..fresh
+                        },
                     };
                     put(record, Some(held.version))
                 }
-                Step::Bind {
-                    contact,
-                    q,
-                    expires,
-                } => {
-                    let record = BindingRecord {
-                        aor: registered.aor.clone(),
-                        contact: contact.to_string().into(),
-                        q,
-                        call_id: call_id.clone(),
-                        cseq,
-                        expires_at: now + seconds(expires),
-                    };
-                    put(record, None)
-                }
+                Step::Bind(asked) => put(fresh(asked), None),
             };
             // The same contact twice in one request: the last one counts.
             changes.retain(|earlier| earlier.key != change.key);
@@ -214,6 +236,7 @@ impl Registry {
         let Some(registered) = self.bindings.rows.get_mut(row as usize) else {
             return;
         };
+        let was_bound = !registered.bindings.is_empty();
         for change in changes {
             let index = registered
                 .bindings
@@ -244,6 +267,7 @@ impl Registry {
         }
         self.list_bindings(now, row, &incoming, out);
         self.note_bindings(row, out);
+        self.show_registration(now, row, was_bound, out);
     }
 
     /// Puts a stored binding into the rows.
@@ -267,12 +291,21 @@ impl Registry {
     /// The 200: all bindings that are there now.
     fn list_bindings(&self, now: Timestamp, row: u32, incoming: &Incoming, out: &mut Vec<Effect>) {
         let mut head = Head::new();
+        let request = &incoming.message;
+        let gruu = self.settings.registrar.gruu && supports(request, GRUU);
         let registered = self.bindings.rows.get(row as usize);
         for held in registered.into_iter().flat_map(|row| &row.bindings) {
             let record = &held.record;
-            let value = contact(&record.contact, record.q, record.expires_at, now);
-            head.line(Name::Contact, value);
+            head.line(Name::Contact, contact(record, now, gruu));
         }
+        // So that the client sees whom its requests would pass (RFC 3327, 5.3).
+        for path in request.values(Name::Path) {
+            head.line(Name::Path, path);
+        }
+        if uses_outbound(request) {
+            head.line(Name::Require, OUTBOUND);
+        }
+        head.line(Name::Date, date(now));
         let reply = Reply::new(incoming.transaction, StatusCode::OK).head(head.finish());
         out.push(Effect::Reply(reply));
     }
@@ -300,6 +333,7 @@ impl Registry {
         self.counters.unbound += changes.len() as u64;
         self.clean_up(changes, out);
         self.note_bindings(row, out);
+        self.show_registration(now, row, true, out);
         self.release_bindings(row);
     }
 
@@ -313,6 +347,27 @@ impl Registry {
         if idle && !self.pending.is_locked(Lock::Bindings(row)) {
             let registered = self.bindings.rows.remove(row as usize);
             self.bindings.index.remove(&registered.aor);
+        }
+    }
+
+    /// Tells watchers when an address of record begins or ends to be registered, if they are shown that.
+    fn show_registration(
+        &mut self,
+        now: Timestamp,
+        row: u32,
+        was_bound: bool,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(registered) = self.bindings.rows.get(row as usize) else {
+            return;
+        };
+        if !self.settings.registrar.presence || registered.bindings.is_empty() != was_bound {
+            return;
+        }
+        let presence = self.presence_package();
+        let found = presence.and_then(|package| self.presentities.find(package, &registered.aor));
+        if let Some(presentity) = found {
+            self.touched(now, presentity, out);
         }
     }
 

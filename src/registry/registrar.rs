@@ -5,12 +5,27 @@
 use crate::sip::{Head, HeaderError, Message, Name, NameAddr, StatusCode, Uri};
 use crate::time::Timestamp;
 
-use super::settings::{Durations, Limits};
+use super::settings::{Durations, Limits, Settings};
+use super::store::BindingRecord;
+
+/// Option tag of RFC 3327.
+const PATH: &str = "path";
+/// Option tag of RFC 5626.
+pub(super) const OUTBOUND: &str = "outbound";
+/// Option tag of RFC 5627.
+pub(super) const GRUU: &str = "gruu";
+
+/// Option tags that the registrar understands, for Require and Supported.
+pub fn options(settings: &Settings) -> Vec<&'static str> {
+    let gruu = settings.registrar.gruu.then_some(GRUU);
+    [PATH, OUTBOUND].into_iter().chain(gruu).collect()
+}
 
 /// A live binding, as far as decisions need it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bound<'a> {
     pub contact: &'a Uri,
+    pub flow: Option<(&'a str, u32)>,
     pub call_id: &'a str,
     pub cseq: u32,
 }
@@ -19,19 +34,23 @@ pub(super) struct Bound<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Step {
     /// A contact more.
-    Bind {
-        contact: Uri,
-        q: Option<u16>,
-        expires: u32,
-    },
+    Bind(Asked),
     /// A contact lives on.
-    Refresh {
-        index: usize,
-        q: Option<u16>,
-        expires: u32,
-    },
+    Refresh { index: usize, asked: Asked },
     /// A contact goes.
     Unbind { index: usize },
+}
+
+/// A Contact that is to be bound.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Asked {
+    pub contact: Uri,
+    pub q: Option<u16>,
+    pub expires: u32,
+    /// `+sip.instance` without quotes.
+    pub instance: Option<String>,
+    /// Where outbound is used (RFC 5626, 6).
+    pub reg_id: Option<u32>,
 }
 
 /// Why a REGISTER is refused.
@@ -49,6 +68,12 @@ pub(super) enum RegisterError {
     IntervalTooBrief(u32),
     #[error("CSeq is not higher than that of an earlier request")]
     OutOfOrder,
+    #[error("a proxy has added a Path, and the client does not support that")]
+    PathUnsupported,
+    #[error("the first hop does not support outbound")]
+    FirstHop,
+    #[error("one flow is registered at a time")]
+    SeveralFlows,
     #[error("address of record has {0} contacts already")]
     TooManyContacts(usize),
     #[error("no room for another address of record")]
@@ -63,7 +88,9 @@ impl RegisterError {
         match self {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::BadHeader(error) => error.status(),
-            Self::BadWildcard => StatusCode::BAD_REQUEST,
+            Self::BadWildcard | Self::SeveralFlows => StatusCode::BAD_REQUEST,
+            Self::PathUnsupported => StatusCode::BAD_EXTENSION,
+            Self::FirstHop => StatusCode::FIRST_HOP_LACKS_OUTBOUND_SUPPORT,
             Self::IntervalTooBrief(_) => StatusCode::INTERVAL_TOO_BRIEF,
             Self::OutOfOrder => StatusCode::SERVER_INTERNAL_ERROR,
             Self::TooManyContacts(_) | Self::NotYours(_) => StatusCode::FORBIDDEN,
@@ -76,11 +103,16 @@ impl RegisterError {
         match self {
             Self::BadHeader(_)
             | Self::BadWildcard
+            | Self::SeveralFlows
             | Self::OutOfOrder
             | Self::TooManyContacts(_)
             | Self::NotYours(_)
             | Self::Full { .. } => Some(self.to_string()),
-            Self::NotFound(_) | Self::IntervalTooBrief(_) | Self::NotStored { .. } => None,
+            Self::NotFound(_)
+            | Self::IntervalTooBrief(_)
+            | Self::PathUnsupported
+            | Self::FirstHop
+            | Self::NotStored { .. } => None,
         }
     }
 
@@ -93,9 +125,14 @@ impl RegisterError {
             Self::Full { retry_after } | Self::NotStored { retry_after } => {
                 head.line(Name::RetryAfter, retry_after);
             }
+            Self::PathUnsupported => {
+                head.line(Name::Unsupported, PATH);
+            }
             Self::NotFound(_)
             | Self::BadHeader(_)
             | Self::BadWildcard
+            | Self::FirstHop
+            | Self::SeveralFlows
             | Self::OutOfOrder
             | Self::TooManyContacts(_)
             | Self::NotYours(_) => {}
@@ -111,6 +148,7 @@ pub(super) fn decide(
     limits: &Limits,
     bound: &[Bound<'_>],
 ) -> Result<Vec<Step>, RegisterError> {
+    let outbound = outbound(request)?;
     let contacts = request.contacts()?;
     let header = request.expires()?;
     let call_id = request.call_id()?;
@@ -128,29 +166,46 @@ pub(super) fn decide(
             .map(|index| Step::Unbind { index })
             .collect());
     }
+    let (mut living, mut flows) = (0, false);
     let mut steps = Vec::with_capacity(contacts.len());
     for contact in &contacts {
         let asked = contact.expires().or(header);
         let expires = durations
             .grant(asked)
             .map_err(RegisterError::IntervalTooBrief)?;
-        let known = bound
-            .iter()
-            .position(|held| held.contact.equals(&contact.uri));
+        let instance = contact.params.unquoted("+sip.instance");
+        let instance = instance.filter(|instance| !instance.is_empty());
+        // Without an instance, or where nobody keeps a flow open, the number of a flow means nothing (RFC 5626, 6).
+        let reg_id = instance
+            .as_ref()
+            .filter(|_| outbound)
+            .and_then(|_| reg_id(contact));
+        let flow = instance.as_deref().zip(reg_id);
+        let known = bound.iter().position(|held| match flow {
+            Some(_) => held.flow == flow,
+            None => held.contact.equals(&contact.uri),
+        });
         if known.is_some_and(|index| late(&bound[index])) {
             return Err(RegisterError::OutOfOrder);
         }
-        let q = contact.q();
+        let asked = Asked {
+            contact: contact.uri.clone(),
+            q: contact.q(),
+            expires,
+            instance: instance.map(|instance| instance.into_owned()),
+            reg_id,
+        };
+        living += usize::from(expires > 0);
+        flows |= expires > 0 && reg_id.is_some();
         steps.push(match (known, expires) {
             (Some(index), 0) => Step::Unbind { index },
-            (Some(index), _) => Step::Refresh { index, q, expires },
+            (Some(index), _) => Step::Refresh { index, asked },
             (None, 0) => continue,
-            (None, _) => Step::Bind {
-                contact: contact.uri.clone(),
-                q,
-                expires,
-            },
+            (None, _) => Step::Bind(asked),
         });
+    }
+    if flows && living > 1 {
+        return Err(RegisterError::SeveralFlows);
     }
     let more = steps
         .iter()
@@ -162,12 +217,87 @@ pub(super) fn decide(
     Ok(steps)
 }
 
-/// One Contact of the 200: the binding, and how long it has still to live (RFC 3261, 10.3, step 8).
-pub(super) fn contact(uri: &str, q: Option<u16>, expires_at: Timestamp, now: Timestamp) -> String {
-    let expires = expires_at.seconds_from(now);
-    match q {
-        Some(q) if q >= 1000 => format!("<{uri}>;q=1;expires={expires}"),
-        Some(q) => format!("<{uri}>;q=0.{q:03};expires={expires}"),
-        None => format!("<{uri}>;expires={expires}"),
+/// Whether flows count, and Path is understood (RFC 3327, 5.3; RFC 5626, 6).
+fn outbound(request: &Message) -> Result<bool, RegisterError> {
+    let mut path = request.values(Name::Path);
+    let first = path.next();
+    if first.is_some() && !supports(request, PATH) {
+        return Err(RegisterError::PathUnsupported);
     }
+    if !supports(request, OUTBOUND) {
+        return Ok(false);
+    }
+    let direct = request.values(Name::Via).count() == 1;
+    let edge = first
+        .as_deref()
+        .and_then(|first| NameAddr::parse(first).ok());
+    if direct || edge.is_some_and(|edge| edge.uri.params.has("ob")) {
+        return Ok(true);
+    }
+    if request
+        .contacts()?
+        .iter()
+        .any(|contact| reg_id(contact).is_some())
+    {
+        return Err(RegisterError::FirstHop);
+    }
+    Ok(false)
+}
+
+/// Whether a request that was taken was about flows, so that the 200 says so (RFC 5626, 6).
+pub(super) fn uses_outbound(request: &Message) -> bool {
+    let numbered =
+        |contact: &NameAddr| contact.params.has("+sip.instance") && reg_id(contact).is_some();
+    outbound(request).unwrap_or(false)
+        && request
+            .contacts()
+            .is_ok_and(|contacts| contacts.iter().any(numbered))
+}
+
+/// Whether the client says that it supports an extension.
+pub(super) fn supports(request: &Message, option: &str) -> bool {
+    let mut options = request.values(Name::Supported);
+    options.any(|own| own.eq_ignore_ascii_case(option))
+}
+
+/// The number of a flow: 1 to 2^31 (RFC 5626, 4.2).
+fn reg_id(contact: &NameAddr) -> Option<u32> {
+    let id = contact.params.get("reg-id")?.parse().ok()?;
+    (1..=1 << 31).contains(&id).then_some(id)
+}
+
+/// One Contact of the 200: the binding, and how long it has still to live (RFC 3261, 10.3, step 8).
+pub(super) fn contact(record: &BindingRecord, now: Timestamp, gruu: bool) -> String {
+    let mut line = format!("<{}>", record.contact);
+    match record.q {
+        Some(q) if q >= 1000 => line += ";q=1",
+        Some(q) => line += &format!(";q=0.{q:03}"),
+        None => {}
+    }
+    line += &format!(";expires={}", record.expires_at.seconds_from(now));
+    let Some(instance) = &record.instance else {
+        return line;
+    };
+    line += &format!(";+sip.instance={}", quoted(instance));
+    if let Some(reg_id) = record.reg_id {
+        line += &format!(";reg-id={reg_id}");
+    }
+    if let Some(gruu) = public_gruu(&record.aor, instance).filter(|_| gruu) {
+        line += &format!(";pub-gruu=\"{gruu}\"");
+    }
+    line
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// The address of one device for as long as it is registered: the address of record with the instance in `gr` (RFC 5627,
+/// 5.4). `None` for an instance that is no plain URN.
+fn public_gruu(aor: &str, instance: &str) -> Option<String> {
+    let urn = instance.strip_prefix('<')?.strip_suffix('>')?;
+    let plain =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'-' | b'.' | b'_');
+    let good = aor.starts_with("sip:") && !urn.is_empty() && urn.bytes().all(plain);
+    good.then(|| format!("{aor};gr={urn}"))
 }

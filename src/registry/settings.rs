@@ -139,6 +139,15 @@ impl Default for Limits {
     }
 }
 
+/// What the registrar gives beyond bindings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Registrar {
+    /// Public GRUUs, to those that support them (RFC 5627, 5.2).
+    pub gruu: bool,
+    /// An open tuple of the lowest priority for who is registered (RFC 3856, 7.2).
+    pub presence: bool,
+}
+
 /// Settings of a registry. Those of all shards of a node are the same.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -170,6 +179,8 @@ pub struct Settings {
     pub policy: Handling,
     /// How long a watcher whose pending subscription has ended is kept waiting for a decision (RFC 3857, 4.7.1).
     pub keep_waiting: Duration,
+    /// What the registrar gives beyond bindings.
+    pub registrar: Registrar,
     /// Whether [`super::Effect::Note`] is given for each change. Off: nothing is spent on it.
     pub notes: bool,
 }
@@ -191,6 +202,7 @@ impl Default for Settings {
             retry_after: 5,
             resume_within: Duration::from_secs(2),
             offline_document: false,
+            registrar: Registrar::default(),
             policy: Handling::Allow,
             keep_waiting: Duration::from_secs(30 * 86_400),
             notes: false,

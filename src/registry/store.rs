@@ -36,7 +36,7 @@ pub enum RecordKey {
     Binding {
         /// The address of record.
         aor: Arc<str>,
-        /// The contact's URI as registered first.
+        /// The contact's URI as registered first, or the flow where it has one.
         contact: Arc<str>,
     },
     /// A publication; its number stays while its entity-tag changes.
@@ -112,6 +112,12 @@ pub struct BindingRecord {
     pub cseq: u32,
     /// When it ends.
     pub expires_at: Timestamp,
+    /// The Path that its requests would take, as one list (RFC 3327); empty: none.
+    pub path: Arc<str>,
+    /// Which device it is: `+sip.instance` without quotes (RFC 5626, 4.1).
+    pub instance: Option<Arc<str>>,
+    /// Which flow of that device, when outbound is used: then these two name the binding (RFC 5626, 6).
+    pub reg_id: Option<u32>,
 }
 
 impl BindingRecord {
@@ -119,7 +125,10 @@ impl BindingRecord {
     pub fn key(&self) -> RecordKey {
         RecordKey::Binding {
             aor: self.aor.clone(),
-            contact: self.contact.clone(),
+            contact: match (&self.instance, self.reg_id) {
+                (Some(instance), Some(reg_id)) => format!("{instance};reg-id={reg_id}").into(),
+                _ => self.contact.clone(),
+            },
         }
     }
 }

@@ -150,7 +150,9 @@ impl Registry {
         self.counters.composed += 1;
         let (body, content_type, changes_at) = match package.compositor {
             Compositor::Presence => {
-                let (body, changes_at) = compose_presence(presentity, now);
+                let registered =
+                    self.settings.registrar.presence && self.bindings.is_bound(&presentity.aor);
+                let (body, changes_at) = compose_presence(presentity, registered, now);
                 let body = match body {
                     Some(body) => body,
                     None if offline => presence::offline(&presentity.aor),
@@ -362,6 +364,7 @@ impl Registry {
 /// Composes the publications of a presence presentity, reading those that came from the store and were not needed yet.
 fn compose_presence(
     presentity: &mut Presentity,
+    registered: bool,
     now: Timestamp,
 ) -> (Option<Bytes>, Option<Timestamp>) {
     presentity
@@ -373,7 +376,10 @@ fn compose_presence(
         .iter()
         .map(|held| format!("{:016x}", held.record.order))
         .collect();
-    let sources: Vec<Source<'_>> = presentity
+    let registration = registered
+        .then(|| presence::registration(&presentity.aor))
+        .flatten();
+    let mut sources: Vec<Source<'_>> = presentity
         .publications
         .iter()
         .zip(&keys)
@@ -386,6 +392,16 @@ fn compose_presence(
             })
         })
         .collect();
+    if let Some(document) = &registration {
+        // Older than all that was published, so that it comes last among equals.
+        let published = Timestamp::default();
+        let key = "registration";
+        sources.push(Source {
+            key,
+            document,
+            published,
+        });
+    }
     let aor: Arc<str> = presentity.aor.clone();
     match presence::compose(&aor, &sources, now) {
         Some(composition) => (Some(composition.body), composition.changes_at),

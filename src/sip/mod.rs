@@ -4,6 +4,7 @@
 //! when somebody asks for it. What a message is answered with when it cannot be read is [`ParseError::status`].
 
 mod access;
+mod date;
 mod error;
 mod escape;
 mod event;
@@ -23,6 +24,7 @@ mod via;
 
 pub use self::rsip::ConvertError;
 pub use access::CSeq;
+pub use date::date;
 pub use error::{Fault, HeaderError, ParseError};
 pub use event::{Event, SubscriptionState, SubscriptionStateValue};
 pub use framing::{Frame, Framer, FramingError};

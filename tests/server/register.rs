@@ -1,8 +1,9 @@
-//! REGISTER (RFC 3261, 10): bindings are kept, because Linphone publishes nothing before it is registered.
+//! REGISTER (RFC 3261, 10; RFC 3327, 5626, 5627): bindings are kept, because Linphone publishes nothing before it is
+//! registered; on request they are shown to watchers.
 
 use rollcall::core::sip::{Message, Name};
 
-use super::kit::{Peer, Server, code, text};
+use super::kit::{Dialog, Peer, Server, body, code, text};
 
 const DOMAIN: &str = "sip:example.com";
 const DESK: &str = "sip:bob@192.0.2.1:5060";
@@ -105,4 +106,54 @@ fn bindings_lapse_and_survive_a_power_cut_until_then() {
         number += 1;
         (bound(&register(&mut phone, number, "")) == [MOBILE]).then_some(())
     });
+}
+
+/// ```text
+///   phone (registers)      server              watcher
+///     | -- REGISTER --------> | -- NOTIFY, open --> |
+///     | <-- 200, pub-gruu --- |                     |
+///     | -- REGISTER, 0 -----> | -- NOTIFY, closed-> |
+/// ```
+#[test]
+fn a_device_is_told_apart_by_its_instance_and_shown_as_open_while_it_is_registered() {
+    let config = "[registrar]\ngruu = true\npresence = true\n[notify]\npacing = \"0s\"\n";
+    let mut server = Server::on_disk(2, config);
+    let mut watcher = server.by_udp();
+    Dialog::open(&mut watcher, "sip:bob@example.com", 600, "");
+    assert!(body(&watcher.notify()).contains("<basic>closed"));
+    let mut phone = server.by_udp();
+    let device = "+sip.instance=\"<urn:uuid:00000000-0000-4000-8000-000000000001>\";reg-id=1";
+    let options = "Supported: path, outbound, gruu\nExpires: 600\n";
+    let answer = register(
+        &mut phone,
+        1,
+        &format!("Contact: <{DESK}>;{device}\n{options}"),
+    );
+    assert_eq!(bound(&answer), [DESK]);
+    assert_eq!(text(&answer, Name::Require), "outbound");
+    assert!(text(&answer, Name::Date).ends_with(" GMT"));
+    let contact = text(&answer, Name::Contact);
+    let gruu = "pub-gruu=\"sip:bob@example.com;gr=urn:uuid:00000000-0000-4000-8000-000000000001\"";
+    assert!(contact.contains(gruu), "{contact}");
+    assert!(body(&watcher.notify()).contains("<basic>open"));
+    server.cut_power();
+    assert!(body(&watcher.notify()).contains("<basic>open"));
+    // The device has moved: the same flow, another contact.
+    let moved = register(
+        &mut phone,
+        2,
+        &format!("Contact: <{MOBILE}>;{device}\n{options}"),
+    );
+    assert_eq!(bound(&moved), [MOBILE]);
+    let path = "Path: <sip:proxy.example.com;lr>\nSupported: path\n";
+    let through = register(&mut phone, 3, path);
+    assert_eq!(text(&through, Name::Path), "<sip:proxy.example.com;lr>");
+    let unaware = register(&mut phone, 4, "Path: <sip:proxy.example.com;lr>\n");
+    assert_eq!(code(&unaware), 420);
+    assert_eq!(text(&unaware, Name::Unsupported), "path");
+    assert_eq!(
+        bound(&register(&mut phone, 5, "Contact: *\nExpires: 0\n")),
+        [""; 0]
+    );
+    assert!(body(&watcher.notify()).contains("<basic>closed"));
 }

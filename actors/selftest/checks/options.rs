@@ -64,6 +64,18 @@ pub(super) const CHECKS: &[Check] = &[
                 "11.2",
                 "The answer to OPTIONS has Supported."
             ),
+            should(
+                "options-encoding",
+                3261,
+                "11.2",
+                "The answer to OPTIONS has Accept-Encoding."
+            ),
+            should(
+                "options-language",
+                3261,
+                "11.2",
+                "The answer to OPTIONS has Accept-Language."
+            ),
             must("options-publish", 3903, "7", "Allow names PUBLISH."),
             must("options-subscribe", 6665, "7.2", "Allow names SUBSCRIBE."),
             should(
@@ -211,6 +223,8 @@ async fn answer(peer: &mut Peer) -> Result<(), Stop> {
         ("options-allow", Name::Allow),
         ("options-accept", Name::Accept),
         ("options-supported", Name::Supported),
+        ("options-encoding", Name::AcceptEncoding),
+        ("options-language", Name::AcceptLanguage),
     ] {
         peer.holds(
             id,

@@ -13,6 +13,7 @@ pub(super) const CHECKS: &[Check] = &[
             must("register", 3261, "10.3", "REGISTER gets 200."),
             must("register-lists", 3261, "10.3", "200 lists the bindings."),
             must("register-expires", 3261, "10.3", "Each with its lifetime."),
+            should("register-date", 3261, "10.3", "200 has Date."),
             must(
                 "register-query",
                 3261,
@@ -123,6 +124,12 @@ async fn bindings(peer: &mut Peer) -> Result<(), Stop> {
         .and_then(|own| own.expires())
         .is_some_and(|left| (1..=600).contains(&left));
     peer.holds("register-expires", lives, "expires of 1 to 600", &contacts);
+    peer.holds(
+        "register-date",
+        header(&response, Name::Date).ends_with(" GMT"),
+        "Date in GMT",
+        header(&response, Name::Date),
+    );
     let mut second = peer.again(&register).with("Contact", format!("<{two}>"));
     let response = peer.ask(&mut second).await?;
     let both = has(&response, &one) && has(&response, &two);

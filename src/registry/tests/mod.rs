@@ -2,6 +2,7 @@ mod authorization;
 mod publish;
 mod random;
 mod register;
+mod registrar;
 mod restart;
 mod store;
 mod subscribe;

@@ -5,7 +5,7 @@
 //! every rule of the protocol can be tested as a value, and the same code runs over real sockets and in simulated time.
 //!
 //! Modules depend on each other in one direction:
-//! `time entropy again keyed` ← `sip` ← `exchange` ← `transaction dialog endpoint` ← `subscription publication` ← `registry`;
+//! `time entropy again keyed` ← `sip` ← `exchange` ← `transaction dialog resolve` ← `endpoint` ← `subscription publication` ← `registry`;
 //! `pidf` ← `presence` ← `registry`; `manager` sees `pidf` only; `buffer` and `publisher` make up the Presence Client,
 //! `watcher` is the other end of a subscription; `watcherinfo` tells who has one; `stun` stands alone; `digest` is the endpoint's.
 
@@ -23,6 +23,7 @@ pub mod presence;
 pub mod publication;
 pub mod publisher;
 pub mod registry;
+pub mod resolve;
 pub mod sip;
 pub mod stun;
 pub mod subscription;

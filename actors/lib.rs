@@ -64,6 +64,7 @@ pub mod messages;
 pub mod node;
 pub mod operator;
 pub mod registry;
+pub mod resolve;
 pub mod selftest;
 pub mod simulate;
 pub mod store;

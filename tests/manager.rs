@@ -33,6 +33,7 @@ async fn start(change: impl FnOnce(&mut Setup)) -> RunningManager {
         tls: Default::default(),
         settings: Settings::default(),
         modules: modules.build().expect("no conflict"),
+        name_servers: Vec::new(),
         network: Network::Real,
         clock,
         entropy: Entropy::from_number(1),

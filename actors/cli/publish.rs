@@ -1,5 +1,6 @@
 //! `rollcall publish`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -7,6 +8,7 @@ use rollcall_core::digest::Credentials;
 use rollcall_core::manager::Basic;
 
 use super::{CliError, output, signals};
+use crate::config::dns::NAME_SERVER;
 use crate::config::{SipServer, address};
 use crate::node::{self, PublishOrder};
 use crate::transport::tls::Files;
@@ -41,6 +43,10 @@ pub(super) struct Publish {
     /// Keep it published until ctrl-c, then remove it; without, it is published once and expires
     #[arg(long)]
     keep: bool,
+
+    /// A name server to ask for the servers of a name, in place of this machine's; may be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    dns: Vec<String>,
 
     #[command(flatten)]
     login: Login,
@@ -113,6 +119,7 @@ impl Publish {
             keep: self.keep,
             account: self.login.account()?,
             tls: self.login.tls(),
+            name_servers: name_servers(&self.dns)?,
         };
         if order.basic.is_none() && order.activities.is_empty() && order.note.is_none() {
             return Err(CliError::Argument {
@@ -149,6 +156,17 @@ pub(super) fn server(uri: &str) -> Result<SipServer, CliError> {
             "{uri:?} {reason}; allowed is a URI like \"sip:127.0.0.1:5060;transport=tcp\""
         ),
     })
+}
+
+/// Name servers from arguments.
+pub(super) fn name_servers(given: &[String]) -> Result<Vec<SocketAddr>, CliError> {
+    let read = |text: &String| {
+        (NAME_SERVER.read)(text).map_err(|reason| CliError::Argument {
+            flag: "--dns",
+            sentence: format!("{text:?} {reason}; allowed is {}", NAME_SERVER.allowed),
+        })
+    };
+    given.iter().map(read).collect()
 }
 
 fn activity(name: &str) -> Result<String, CliError> {

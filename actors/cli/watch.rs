@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::output::{self, Reader};
-use super::publish::{Login, presentity, server};
+use super::publish::{Login, name_servers, presentity, server};
 use super::{CliError, signals};
 use crate::node::{self, Continue, Sighting, WatchOrder};
 
@@ -34,6 +34,10 @@ pub(super) struct Watch {
     #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u32).range(1..=2_592_000))]
     expires: u32,
 
+    /// A name server to ask for the servers of a name, in place of this machine's; may be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    dns: Vec<String>,
+
     #[command(flatten)]
     login: Login,
 }
@@ -50,6 +54,7 @@ impl Watch {
             expires: std::time::Duration::from_secs(self.expires.into()),
             account: self.login.account()?,
             tls: self.login.tls(),
+            name_servers: name_servers(&self.dns)?,
         };
         let mut left = if self.once { Some(1) } else { self.count };
         let mut failed = false;

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
 use rollcall_core::exchange::Transport;
+use rollcall_core::resolve::Wanted;
 use rollcall_core::sip::{Host, Scheme, Uri};
 
 use super::kind::Text;
@@ -133,6 +134,23 @@ impl SipServer {
             host: listen.addr.ip().to_string(),
             port: Some(listen.addr.port()),
             transport: Some(listen.transport).filter(|transport| transport.is_reliable()),
+        }
+    }
+}
+
+impl SipServer {
+    /// What its URI says of where it is.
+    pub fn wanted(&self) -> Wanted {
+        let secure = self
+            .uri
+            .get(..5)
+            .is_some_and(|scheme| scheme.eq_ignore_ascii_case("sips:"));
+        Wanted {
+            secure,
+            // That sips means TLS needs no saying, and what is not said is looked up.
+            transport: self.transport.filter(|_| !secure),
+            host: self.host.clone(),
+            port: self.port,
         }
     }
 }

@@ -9,7 +9,7 @@ use rollcall_core::digest::Credentials;
 use super::address::{DOMAIN, HOST_PORT, HostPort, LISTEN, Listen, SIP_SERVER, SipServer};
 use super::kind::{List, OneOf, Optional, Span, Truth, Whole, span_text as t, words};
 use super::section::Section;
-use super::{PATH, Settings, Timers, Tls, digest};
+use super::{Dns, PATH, Settings, Timers, Tls, digest};
 
 /// What a Presence Client is told.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,6 +45,8 @@ pub struct ClientCommon {
     pub link: Link,
     /// Timers of transactions.
     pub timers: Timers,
+    /// Who is asked for the servers of names.
+    pub dns: Dns,
     /// What it answers challenges with.
     pub account: Option<Credentials>,
     /// Whom we believe when we connect by TLS, and what we show.
@@ -187,6 +189,7 @@ impl ClientCommon {
             }),
             link: s.section("link", Link::read),
             timers: s.section("timers", Timers::read),
+            dns: s.section("dns", Dns::read),
             account: s.section("account", digest::account),
             tls: s.section("tls", Tls::read_client),
         }

@@ -11,7 +11,7 @@ use super::address::{DOMAIN, IP, LISTEN, Listen};
 use super::digest::Digest;
 use super::kind::{List, OneOf, Optional, Span, Text, Truth, Whole, span_text as t, words};
 use super::section::Section;
-use super::{Settings, Timers, Tls};
+use super::{Dns, Settings, Timers, Tls};
 
 /// What a Presence Server is told.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +50,8 @@ pub struct Server {
     pub control: Socket,
     /// Timers of transactions.
     pub timers: Timers,
+    /// Who is asked for the servers of names.
+    pub dns: Dns,
     /// Bounds on what peers can make us keep or do.
     pub limits: ServerLimits,
 }
@@ -273,6 +275,7 @@ impl Settings for Server {
                 ),
             }),
             timers: s.section("timers", Timers::read),
+            dns: s.section("dns", Dns::read),
             limits: s.section("limits", ServerLimits::read),
         };
         is.check_watchers(s);

@@ -32,7 +32,9 @@ impl Endpoint {
                 transport,
                 host,
                 port,
-            } => self.route(ticket, transport, host, port, ctx),
+                name,
+            } => self.route(ticket, transport, host, port, name, ctx),
+            Effect::Locate { ticket, wanted } => self.locate(ticket, wanted, ctx),
             Effect::Deliver { origin, incoming } => self.deliver(origin, incoming),
             Effect::Observe {
                 module,

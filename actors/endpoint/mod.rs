@@ -64,6 +64,8 @@ pub struct Parts {
     pub modules: ModuleTable,
     /// Where sockets come from.
     pub network: Network,
+    /// Who is asked for the servers of names; those of this machine when empty.
+    pub name_servers: Vec<SocketAddr>,
     /// The node's clock.
     pub clock: Clock,
     /// Certificates, for the transports that are encrypted.
@@ -177,6 +179,7 @@ pub struct Endpoint {
     shards: Shard,
     clock: Clock,
     network: Network,
+    name_servers: Vec<SocketAddr>,
     tls: Tls,
     /// Other shards' endpoints, by shard.
     peers: Vec<Recipient<HandOver>>,
@@ -206,6 +209,7 @@ impl Endpoint {
             settings,
             modules,
             network,
+            name_servers,
             clock,
             tls,
             entropy,
@@ -220,6 +224,7 @@ impl Endpoint {
             clock,
             locals: Locals::new(network.clone()),
             network,
+            name_servers,
             tls,
             peers: Vec::new(),
             modules: BTreeMap::new(),

@@ -1,31 +1,30 @@
-//! Ways to places: names are resolved, streams opened or used again (RFC 3263, 4; RFC 3261, 18.1.1).
+//! Ways to places: the servers of names, streams opened or used again (RFC 3263, 4; RFC 3261, 18.1.1).
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use actix::prelude::*;
 use rollcall_core::exchange::{ConnectionId, Flow, Transport};
+use rollcall_core::resolve::{Servers, Wanted};
 use tokio::time::timeout;
 
 use super::Endpoint;
+use crate::resolve::Resolver;
 use crate::transport::{Network, Stream, Tls, Wire};
 
-/// How long a name may take to resolve.
-const RESOLVE: Duration = Duration::from_secs(5);
-
-/// How long all addresses of a place together may take to connect.
+/// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// Names looked up at once. The system's resolver keeps a thread for each, also after we have given it up.
-const MOST_NAMES: usize = 64;
-
-type Place = (Transport, String, u16);
+/// Names looked up at once.
+const MOST_NAMES: usize = 1024;
 
 /// What is being looked for, and who waits for it: one look-up and one connect per place, however many wait.
 #[derive(Default)]
 pub(super) struct Routes {
-    resolving: BTreeMap<Place, Vec<u64>>,
+    /// Made when the first name comes: most shards of a server never see one.
+    resolver: Option<Resolver>,
+    locating: BTreeMap<Wanted, Vec<u64>>,
     connecting: BTreeMap<Peer, Vec<u64>>,
 }
 
@@ -34,15 +33,14 @@ pub(super) struct Routes {
 struct Peer {
     transport: Transport,
     host: String,
-    /// The first of its addresses.
-    first: SocketAddr,
+    remote: SocketAddr,
 }
 
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Resolved {
-    place: Place,
-    result: Result<Vec<SocketAddr>, String>,
+struct Located {
+    wanted: Wanted,
+    result: Result<Servers, String>,
 }
 
 #[derive(Message)]
@@ -50,57 +48,78 @@ struct Resolved {
 struct Connected {
     /// Under which the tickets wait.
     peer: Peer,
-    result: Result<(Stream, SocketAddr), String>,
+    result: Result<Stream, String>,
 }
 
-async fn resolve(network: Network, place: Place, endpoint: Addr<Endpoint>) {
-    let result = match timeout(RESOLVE, network.resolve(&place.1, place.2)).await {
-        Ok(Ok(found)) => Ok(found),
-        Ok(Err(error)) => Err(format!("{} does not resolve: {error}", place.1)),
-        Err(_) => Err(format!("{} does not resolve in time", place.1)),
-    };
-    endpoint.do_send(Resolved { place, result });
-}
-
-async fn connect(
-    network: Network,
-    tls: Tls,
-    addrs: Vec<SocketAddr>,
-    peer: Peer,
+async fn locate(
+    resolver: Resolver,
+    wanted: Wanted,
+    ours: Vec<Transport>,
     endpoint: Addr<Endpoint>,
 ) {
-    let first = peer.first;
-    let attempts = async {
-        let mut last = format!("{first}: no address");
-        for addr in addrs {
-            let opened = match network.connect(addr).await {
-                Ok(stream) if peer.transport.is_secure() => tls.connect(stream, &peer.host).await,
-                other => other,
-            };
-            match opened {
-                Ok(stream) => return Ok((stream, addr)),
-                Err(error) => last = format!("{addr}: {error}"),
-            }
+    let result = resolver.locate(wanted.clone(), &ours).await;
+    endpoint.do_send(Located { wanted, result });
+}
+
+async fn connect(network: Network, tls: Tls, peer: Peer, endpoint: Addr<Endpoint>) {
+    let remote = peer.remote;
+    let attempt = async {
+        match network.connect(remote).await {
+            Ok(stream) if peer.transport.is_secure() => tls.connect(stream, &peer.host).await,
+            other => other,
         }
-        Err(last)
     };
-    let result = timeout(CONNECT, attempts)
-        .await
-        .unwrap_or_else(|_| Err(format!("{first}: no connection in time")));
+    let result = match timeout(CONNECT, attempt).await {
+        Ok(opened) => opened.map_err(|error| format!("{remote}: {error}")),
+        Err(_) => Err(format!("{remote}: no connection in time")),
+    };
     endpoint.do_send(Connected { peer, result });
 }
 
 impl Endpoint {
-    /// Finds a way; the core gets it now or later.
+    /// Finds the servers of a name; the core gets them later.
+    pub(super) fn locate(&mut self, ticket: u64, wanted: Wanted, ctx: &mut Context<Self>) {
+        if let Some(waiting) = self.routes.locating.get_mut(&wanted) {
+            waiting.push(ticket);
+            return;
+        }
+        if self.routes.locating.len() >= MOST_NAMES {
+            let reason = "too many names to resolve".to_owned();
+            return self.tell_servers(vec![ticket], Err(reason));
+        }
+        let resolver = match &self.routes.resolver {
+            Some(known) if !known.is_outdated() => known.clone(),
+            Some(_) | None => Resolver::new(&self.network, &self.name_servers),
+        };
+        self.routes.resolver = Some(resolver.clone());
+        // UDP is preferred, where we have it (RFC 3263, 4.1).
+        let mut ours = vec![Transport::Tcp, Transport::Tls];
+        if !self.ports.is_empty() {
+            ours.insert(0, Transport::Udp);
+        }
+        actix_rt::spawn(locate(resolver, wanted.clone(), ours, ctx.address()));
+        self.routes.locating.insert(wanted, vec![ticket]);
+    }
+
+    fn tell_servers(&mut self, tickets: Vec<u64>, result: Result<Servers, String>) {
+        for ticket in tickets {
+            let servers = result.as_ref().map_err(String::clone);
+            let before = self.effects.len();
+            self.ask(|core, now, out| core.located(now, ticket, servers, out));
+            self.spans.routed(ticket, &self.effects[before..]);
+        }
+    }
+
+    /// Finds a way to an address; the core gets it now or later. `name` is how the place was found.
     pub(super) fn route(
         &mut self,
         ticket: u64,
         transport: Option<Transport>,
         host: String,
         port: Option<u16>,
+        name: Option<String>,
         ctx: &mut Context<Self>,
     ) {
-        // Without a transport parameter it is UDP, where we have it (RFC 3263, 4.1).
         let usual = if self.ports.is_empty() {
             Transport::Tcp
         } else {
@@ -108,109 +127,76 @@ impl Endpoint {
         };
         let transport = transport.unwrap_or(usual);
         let port = port.unwrap_or(transport.default_port());
-        let bare = host
-            .strip_prefix('[')
-            .and_then(|h| h.strip_suffix(']'))
-            .unwrap_or(&host);
-        if let Ok(ip) = bare.parse() {
-            let way = Ok(vec![SocketAddr::new(ip, port)]);
-            self.found(vec![ticket], transport, bare.to_owned(), way, ctx);
-            return;
+        let Ok(ip) = host.parse::<IpAddr>() else {
+            return self.tell(vec![ticket], Err(format!("{host} is no address")));
+        };
+        let remote = SocketAddr::new(ip, port);
+        match transport {
+            Transport::Udp => {
+                let way = self.datagram_way(remote);
+                self.tell(vec![ticket], way);
+            }
+            Transport::Ws | Transport::Wss => {
+                let reason = "a WebSocket can't be opened from here".to_owned();
+                self.tell(vec![ticket], Err(reason));
+            }
+            Transport::Tcp | Transport::Tls => {
+                let host = name.unwrap_or(host);
+                self.stream_way(ticket, transport, remote, host, ctx);
+            }
         }
-        let place = (transport, host, port);
-        if let Some(waiting) = self.routes.resolving.get_mut(&place) {
+    }
+
+    /// Takes a connection that stands, or opens one.
+    fn stream_way(
+        &mut self,
+        ticket: u64,
+        transport: Transport,
+        remote: SocketAddr,
+        host: String,
+        ctx: &mut Context<Self>,
+    ) {
+        if let Some(flow) = self.connections.to(transport, remote, &host) {
+            return self.tell(vec![ticket], Ok(flow));
+        }
+        let host = if transport.is_secure() {
+            host
+        } else {
+            String::new()
+        };
+        let peer = Peer {
+            transport,
+            host,
+            remote,
+        };
+        if let Some(waiting) = self.routes.connecting.get_mut(&peer) {
             waiting.push(ticket);
             return;
         }
-        if self.routes.resolving.len() >= MOST_NAMES {
-            self.tell(vec![ticket], Err("too many names to resolve".to_owned()));
-            return;
+        if self.connections.is_full(self.routes.connecting.len()) {
+            self.counters.connections_refused += 1;
+            return self.tell(vec![ticket], Err("too many connections".to_owned()));
         }
-        actix_rt::spawn(resolve(self.network.clone(), place.clone(), ctx.address()));
-        self.routes.resolving.insert(place, vec![ticket]);
+        self.routes.connecting.insert(peer.clone(), vec![ticket]);
+        let (network, tls) = (self.network.clone(), self.tls.clone());
+        actix_rt::spawn(connect(network, tls, peer, ctx.address()));
     }
 
-    fn found(
-        &mut self,
-        tickets: Vec<u64>,
-        transport: Transport,
-        host: String,
-        result: Result<Vec<SocketAddr>, String>,
-        ctx: &mut Context<Self>,
-    ) {
-        let addrs = match result {
-            Ok(addrs) => addrs,
-            Err(reason) => return self.tell(tickets, Err(reason)),
+    fn datagram_way(&mut self, remote: SocketAddr) -> Result<Flow, String> {
+        let port = self
+            .ports
+            .iter()
+            .find(|p| p.bound.is_ipv4() == remote.is_ipv4());
+        let Some(bound) = port.map(|p| p.bound) else {
+            return Err("no UDP socket of that address family".to_owned());
         };
-        match transport {
-            Transport::Udp => {
-                let way = self.datagram_way(&addrs);
-                self.tell(tickets, way);
-            }
-            Transport::Ws | Transport::Wss => {
-                self.tell(
-                    tickets,
-                    Err("a WebSocket can't be opened from here".to_owned()),
-                );
-            }
-            Transport::Tcp | Transport::Tls => {
-                let open = |&addr: &SocketAddr| self.connections.to(transport, addr, &host);
-                if let Some(flow) = addrs.iter().find_map(open) {
-                    return self.tell(tickets, Ok(flow));
-                }
-                let Some(&first) = addrs.first() else {
-                    return self.tell(tickets, Err("the name has no address".to_owned()));
-                };
-                let peer = Peer {
-                    transport,
-                    host: if transport.is_secure() {
-                        host
-                    } else {
-                        String::new()
-                    },
-                    first,
-                };
-                if let Some(waiting) = self.routes.connecting.get_mut(&peer) {
-                    waiting.extend(tickets);
-                    return;
-                }
-                if self.connections.is_full(self.routes.connecting.len()) {
-                    self.counters.connections_refused += 1;
-                    return self.tell(tickets, Err("too many connections".to_owned()));
-                }
-                self.routes.connecting.insert(peer.clone(), tickets);
-                let connecting = connect(
-                    self.network.clone(),
-                    self.tls.clone(),
-                    addrs,
-                    peer,
-                    ctx.address(),
-                );
-                actix_rt::spawn(connecting);
-            }
-        }
-    }
-
-    fn datagram_way(&mut self, addrs: &[SocketAddr]) -> Result<Flow, String> {
-        for &remote in addrs {
-            let port = self
-                .ports
-                .iter()
-                .find(|p| p.bound.is_ipv4() == remote.is_ipv4());
-            let Some(bound) = port.map(|p| p.bound) else {
-                continue;
-            };
-            let local = self.locals.seen(Transport::Udp, bound, remote);
-            let connection = ConnectionId(0);
-            return Ok(Flow {
-                shard: self.shard,
-                transport: Transport::Udp,
-                local,
-                remote,
-                connection,
-            });
-        }
-        Err("no UDP socket of that address family".to_owned())
+        Ok(Flow {
+            shard: self.shard,
+            transport: Transport::Udp,
+            local: self.locals.seen(Transport::Udp, bound, remote),
+            remote,
+            connection: ConnectionId(0),
+        })
     }
 
     fn tell(&mut self, tickets: Vec<u64>, way: Result<Flow, String>) {
@@ -223,12 +209,12 @@ impl Endpoint {
     }
 }
 
-impl Handler<Resolved> for Endpoint {
+impl Handler<Located> for Endpoint {
     type Result = ();
 
-    fn handle(&mut self, Resolved { place, result }: Resolved, ctx: &mut Context<Self>) {
-        let tickets = self.routes.resolving.remove(&place).unwrap_or_default();
-        self.found(tickets, place.0, place.1, result, ctx);
+    fn handle(&mut self, Located { wanted, result }: Located, ctx: &mut Context<Self>) {
+        let tickets = self.routes.locating.remove(&wanted).unwrap_or_default();
+        self.tell_servers(tickets, result);
         self.settle(ctx);
     }
 }
@@ -238,7 +224,8 @@ impl Handler<Connected> for Endpoint {
 
     fn handle(&mut self, Connected { peer, result }: Connected, ctx: &mut Context<Self>) {
         let tickets = self.routes.connecting.remove(&peer).unwrap_or_default();
-        let way = result.and_then(|(stream, remote)| {
+        let remote = peer.remote;
+        let way = result.and_then(|stream| {
             let local = stream.local_addr().map_err(|error| error.to_string())?;
             let local = self.locals.reachable(peer.transport, local, remote);
             let connection = ConnectionId(0);

@@ -126,6 +126,10 @@ impl Spans {
                 debug!(parent: &span, "request");
                 self.clients.insert((origin, token), span);
             }
+            Some(Effect::Locate { ticket, wanted }) => {
+                debug!(host = wanted.host, "the servers of a name are looked for");
+                self.asked.insert(*ticket, (origin, token));
+            }
             Some(Effect::Route { ticket, host, .. }) => {
                 debug!(host, "a way is looked for");
                 self.asked.insert(*ticket, (origin, token));

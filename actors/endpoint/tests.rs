@@ -96,6 +96,7 @@ async fn failure(module: &mut ModuleProbe) -> String {
     }
 }
 
+mod servers;
 mod streams;
 
 #[test]
@@ -129,7 +130,7 @@ fn a_place_that_is_not_there_ends_the_request_in_words() {
         assert!(
             failure(kit.module(ECHO))
                 .await
-                .contains("nowhere does not resolve")
+                .contains("no address for host nowhere")
         );
 
         let closed = Destination::Address(Transport::Tcp, world.addr("other", 9));

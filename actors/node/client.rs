@@ -1,10 +1,12 @@
 //! The Presence Client node: an endpoint, the two actors of the client, and the link to the Manager.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use actix::prelude::*;
 use rollcall_core::buffer;
 use rollcall_core::endpoint::{ModuleId, ModuleTable, Sharding};
+use rollcall_core::exchange::Transport;
 use rollcall_core::publisher;
 use serde_json::Value;
 
@@ -17,6 +19,7 @@ use crate::config::{ClientCommon, HostPort, Listen, SipServer};
 use crate::manager::link::Disconnect;
 use crate::manager::{Link, LinkParts, LinkSettings, SessionIds};
 use crate::messages::TakeSnapshot;
+use crate::resolve::Resolver;
 use crate::transport::{Network, Tls};
 
 const BUFFER: ModuleId = ModuleId(1);
@@ -63,6 +66,7 @@ impl ClientNode {
         let plan = Plan {
             credentials: common.account.clone(),
             tls: Tls::open(&certificates::of_client(&common.tls))?,
+            name_servers: common.dns.servers.clone(),
             ..Plan::client(common.timers)
         };
         let stack = Stack::start(&plan, &modules, &mut environment);
@@ -92,7 +96,7 @@ impl ClientNode {
         stack.attach(BUFFER, &[client.buffer.clone().recipient()]);
         stack.attach(PUBLISHER, &[client.publisher.clone().recipient()]);
         let addresses = match common.listen.as_slice() {
-            [] => listen_towards(server, &environment.network).await?,
+            [] => listen_towards(server, &environment.network, &common.dns.servers).await?,
             configured => configured.to_vec(),
         };
         let listening = stack.listen(&addresses, None).await?;
@@ -155,22 +159,42 @@ impl ClientNode {
     }
 }
 
-/// A free UDP port in the address family of a server, on loopback if the server is.
+/// A free UDP port in each address family of a server, on loopback if the server is.
 pub async fn listen_towards(
     server: &SipServer,
     network: &Network,
+    name_servers: &[SocketAddr],
 ) -> Result<Vec<Listen>, NodeError> {
-    let port = server.port.unwrap_or(5060);
-    let unresolved = |error| NodeError::Resolve {
-        host: server.host.clone(),
-        error,
+    let addresses: Vec<SocketAddr> = match server.host.parse::<IpAddr>() {
+        Ok(ip) => vec![SocketAddr::new(ip, 0)],
+        Err(_) => {
+            let ours = [Transport::Udp, Transport::Tcp, Transport::Tls];
+            let resolver = Resolver::new(network, name_servers);
+            let servers = resolver.locate(server.wanted(), &ours).await;
+            let servers = servers.map_err(NodeError::Resolve)?;
+            servers.addresses().collect()
+        }
     };
-    let addresses = network
-        .resolve(&server.host, port)
-        .await
-        .map_err(unresolved)?;
-    let Some(address) = addresses.first() else {
-        return Err(unresolved(std::io::ErrorKind::NotFound.into()));
-    };
-    Ok(vec![ClientCommon::free_port_towards(address.ip())])
+    let (v4, v6): (Vec<_>, Vec<_>) = addresses.iter().partition(|address| address.is_ipv4());
+    let mut families: Vec<Vec<SocketAddr>> = vec![v4, v6];
+    families.retain(|family| !family.is_empty());
+    if families.len() > 1 {
+        // A machine without a way to one of them may have no such sockets either.
+        families.retain(|family| network.local_towards(family[0]).is_ok());
+    }
+    let listens: Vec<Listen> = families
+        .iter()
+        .filter_map(|family| {
+            let beyond = family.iter().find(|address| !address.ip().is_loopback());
+            let address = beyond.or(family.first())?;
+            Some(ClientCommon::free_port_towards(address.ip()))
+        })
+        .collect();
+    if listens.is_empty() {
+        return Err(NodeError::Resolve(format!(
+            "no way to any address of {}",
+            server.host
+        )));
+    }
+    Ok(listens)
 }

@@ -71,14 +71,9 @@ pub enum NodeError {
         /// What the system said.
         error: std::io::Error,
     },
-    /// A host name has no address.
-    #[error("cannot resolve {host}: {error}")]
-    Resolve {
-        /// The name.
-        host: String,
-        /// What the resolver said.
-        error: std::io::Error,
-    },
+    /// A host name has no server, with the name and the reason.
+    #[error("{0}")]
+    Resolve(String),
     /// A state file can't be read.
     #[error("state file {}: {error}", path.display())]
     State {
@@ -144,6 +139,8 @@ pub struct PublishOrder {
     pub account: Option<Credentials>,
     /// Certificates.
     pub tls: tls::Files,
+    /// Who is asked for the servers of names; those of this machine when empty.
+    pub name_servers: Vec<SocketAddr>,
 }
 
 impl PublishOrder {
@@ -159,6 +156,7 @@ impl PublishOrder {
             keep: false,
             account: None,
             tls: tls::Files::default(),
+            name_servers: Vec::new(),
         }
     }
 }
@@ -185,6 +183,8 @@ pub struct WatchOrder {
     pub account: Option<Credentials>,
     /// Certificates.
     pub tls: tls::Files,
+    /// Who is asked for the servers of names; those of this machine when empty.
+    pub name_servers: Vec<SocketAddr>,
 }
 
 impl WatchOrder {
@@ -196,6 +196,7 @@ impl WatchOrder {
             expires: Duration::from_secs(3600),
             account: None,
             tls: tls::Files::default(),
+            name_servers: Vec::new(),
         }
     }
 }

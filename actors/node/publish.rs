@@ -53,12 +53,13 @@ pub(super) async fn run(
     let plan = Plan {
         credentials: order.account.clone(),
         tls: Tls::open(&order.tls)?,
+        name_servers: order.name_servers.clone(),
         ..Plan::default()
     };
     let stack = Stack::start(&plan, &modules, &mut environment);
     stack
         .listen(
-            &listen_towards(&order.server, &environment.network).await?,
+            &listen_towards(&order.server, &environment.network, &order.name_servers).await?,
             None,
         )
         .await?;

@@ -139,6 +139,7 @@ impl ServerNode {
             connections: settings.limits.connections,
             datagram: settings.limits.datagram,
             tls: tls.clone(),
+            name_servers: settings.dns.servers.clone(),
         };
         let own = registry_settings(settings);
         let stack = Stack::start(&plan, &modules(&own)?, &mut environment);

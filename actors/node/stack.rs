@@ -1,6 +1,6 @@
 //! The SIP stack of a node: an endpoint for each shard, and the sockets they share.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use actix::prelude::*;
@@ -40,6 +40,8 @@ pub struct Plan {
     pub datagram: Option<usize>,
     /// Certificates.
     pub tls: Tls,
+    /// Who is asked for the servers of names; those of this machine when empty.
+    pub name_servers: Vec<SocketAddr>,
 }
 
 impl Default for Plan {
@@ -63,6 +65,7 @@ impl Plan {
             connections: 1024,
             datagram: None,
             tls: Tls::default(),
+            name_servers: Vec::new(),
         }
     }
 }
@@ -104,6 +107,7 @@ impl Stack {
                     },
                     modules: modules.clone(),
                     network: environment.network.clone(),
+                    name_servers: plan.name_servers.clone(),
                     clock: environment.clock,
                     tls: plan.tls.clone(),
                     entropy: environment.entropy.fork(),

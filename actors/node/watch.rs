@@ -48,6 +48,7 @@ pub(super) async fn run(
     let plan = Plan {
         credentials: order.account.clone(),
         tls: Tls::open(&order.tls)?,
+        name_servers: order.name_servers.clone(),
         ..Plan::default()
     };
     let stack = Stack::start(&plan, &modules, &mut environment);
@@ -76,7 +77,8 @@ pub(super) async fn run(
     stack.attach(WATCHER, &[watcher.clone().recipient()]);
     stack
         .listen(
-            &client::listen_towards(&order.server, &environment.network).await?,
+            &client::listen_towards(&order.server, &environment.network, &order.name_servers)
+                .await?,
             None,
         )
         .await?;

@@ -63,6 +63,7 @@ impl EndpointKit {
             settings,
             modules: table,
             network,
+            name_servers: Vec::new(),
             clock,
             tls: crate::transport::Tls::default(),
             entropy,

@@ -89,6 +89,7 @@ use std::time::Duration;
 
 mod endpoint_kit;
 mod manager_peer;
+mod name_server;
 mod probe;
 mod session_probe;
 mod sip_peer;
@@ -96,6 +97,7 @@ mod world;
 
 pub use endpoint_kit::{EndpointKit, ModuleProbe};
 pub use manager_peer::ManagerPeer;
+pub use name_server::NameServer;
 pub use probe::Probe;
 pub use session_probe::SessionProbe;
 pub use sip_peer::{SipPeer, wire};

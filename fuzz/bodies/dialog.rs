@@ -90,6 +90,13 @@ impl World {
                         .routed(self.now, ticket, nowhere, &mut effects);
                     self.of_endpoint(effects);
                 }
+                endpoint::Effect::Locate { ticket, .. } => {
+                    let mut effects = Vec::new();
+                    let nowhere = Err("there is no such name".to_owned());
+                    self.endpoint
+                        .located(self.now, ticket, nowhere, &mut effects);
+                    self.of_endpoint(effects);
+                }
                 endpoint::Effect::Observe { .. }
                 | endpoint::Effect::HandOver { .. }
                 | endpoint::Effect::Close { .. } => {}

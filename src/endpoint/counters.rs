@@ -61,6 +61,12 @@ pub struct Counters {
     pub transport_errors: u64,
     /// Flows over connections that were gone, so that the request took another way.
     pub flows_lost: u64,
+    /// Times that the servers of a name had to be looked up (RFC 3263).
+    pub names_asked: u64,
+    /// Names that led to no server.
+    pub names_unknown: u64,
+    /// Times that a request went on to another server of its name, because one failed (RFC 3263, 4.3).
+    pub failed_over: u64,
     /// Times that the transport had to be asked for a way.
     pub routes_asked: u64,
     /// Answers of the transport to questions that nobody asks any more.

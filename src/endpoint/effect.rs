@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::ModuleId;
 use crate::digest::{Authentication, Credentials};
 use crate::exchange::{ConnectionId, Flow, Incoming, Outcome, Shard, Transport};
+use crate::resolve::Wanted;
 use crate::sip::Message;
 use crate::transaction;
 
@@ -78,17 +79,26 @@ pub enum Effect {
         /// One whole message.
         bytes: Bytes,
     },
-    /// Find a way to this place: resolve the name, pick a local socket or connect (or take a connection that stands),
-    /// then call [`super::Endpoint::routed`].
+    /// Find the servers of a name (RFC 3263), then call [`super::Endpoint::located`].
+    Locate {
+        /// Given back with the answer.
+        ticket: u64,
+        /// What the URI says of it.
+        wanted: Wanted,
+    },
+    /// Find a way to this place: pick a local socket or connect (or take a connection that stands), then call
+    /// [`super::Endpoint::routed`].
     Route {
         /// Given back with the answer.
         ticket: u64,
-        /// The transport, unless the name's own records should choose it (RFC 3263, 4.1).
+        /// The transport, unless it is the usual one.
         transport: Option<Transport>,
-        /// A name, or an address without brackets.
+        /// An address without brackets.
         host: String,
-        /// The port, unless it is the default one or the name's records should say.
+        /// The port, unless it is the default one.
         port: Option<u16>,
+        /// The name by which the place was found, which a certificate must bear; without one it is the address.
+        name: Option<String>,
     },
     /// A request for a module, which owes one [`crate::exchange::Reply`].
     Deliver {

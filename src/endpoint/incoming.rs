@@ -215,14 +215,17 @@ impl Endpoint {
             Received::Provisional => self.counters.provisional_responses += 1,
             Received::Repeated => self.counters.repeated_responses += 1,
             Received::Final(Ended { origin, token }) => {
-                self.counters.responses_received += 1;
-                if let Some(account) = &mut self.account {
-                    if let Some(again) = account.answer(origin, token, &message) {
-                        self.counters.credentials_sent += 1;
-                        return self.dispatch(now, origin, again, out);
-                    }
-                    account.forget(origin, token);
+                if self.turned_away(now, origin, token, &message, out) {
+                    return;
                 }
+                self.counters.responses_received += 1;
+                if let Some(account) = &mut self.account
+                    && let Some(again) = account.answer(origin, token, &message)
+                {
+                    self.counters.credentials_sent += 1;
+                    return self.send_again(now, origin, again, out);
+                }
+                self.forget(origin, token);
                 let outcome = Outcome {
                     token,
                     result: OutcomeResult::Response(message, flow),

@@ -21,6 +21,7 @@ mod counters;
 mod effect;
 mod incoming;
 mod large;
+mod locate;
 mod modules;
 mod outgoing;
 mod respond;
@@ -48,6 +49,7 @@ use crate::sip::{Fault, FramingError, Message, StatusCode};
 use crate::time::{Timestamp, Wheel};
 use crate::transaction::{Clients, Ended, Fired, Servers, Timer};
 use account::Account;
+use locate::Failure;
 
 /// The longest message that fits a datagram: IPv4's 65,535 bytes less the headers of IP and UDP.
 const MAX_DATAGRAM: usize = 65_507;
@@ -80,6 +82,8 @@ pub struct Endpoint {
     tickets: BTreeMap<u64, outgoing::Ticket>,
     last_ticket: u64,
     streamless: large::Streamless,
+    /// Requests that have further servers to go to, and servers that have failed lately.
+    courses: locate::Courses,
     locals: Vec<(Transport, SocketAddr)>,
     /// Further addresses at which datagrams have reached us: a socket that listens everywhere has one for each network.
     learned: Vec<SocketAddr>,
@@ -115,6 +119,7 @@ impl Endpoint {
             tickets: BTreeMap::new(),
             last_ticket: 0,
             streamless: large::Streamless::default(),
+            courses: locate::Courses::default(),
             locals: Vec::new(),
             learned: Vec::new(),
             connections: FxHashMap::default(),
@@ -194,7 +199,7 @@ impl Endpoint {
     /// Takes note that a connection is gone, and with it the requests that were sent over it.
     pub fn connection_closed(
         &mut self,
-        _now: Timestamp,
+        now: Timestamp,
         connection: ConnectionId,
         out: &mut Vec<Effect>,
     ) {
@@ -204,14 +209,15 @@ impl Endpoint {
             flow.transport.is_reliable() && flow.connection == connection
         });
         for Ended { origin, token } in failed {
-            self.fail(origin, token, "connection closed".to_owned(), out);
+            let failure = Failure::Transport("connection closed".to_owned());
+            self.fail_over(now, origin, token, failure, out);
         }
     }
 
     /// Takes note that the transport could not send over this flow; requests that went there have failed.
     pub fn send_failed(
         &mut self,
-        _now: Timestamp,
+        now: Timestamp,
         flow: &Flow,
         reason: &str,
         out: &mut Vec<Effect>,
@@ -225,7 +231,8 @@ impl Endpoint {
                 && other.connection == flow.connection
         });
         for Ended { origin, token } in failed {
-            self.fail(origin, token, reason.to_owned(), out);
+            let failure = Failure::Transport(reason.to_owned());
+            self.fail_over(now, origin, token, failure, out);
         }
     }
 
@@ -243,10 +250,19 @@ impl Endpoint {
                         Fired::TimedOut(_) | Fired::Gone => {}
                     }
                 }
-                Timer::F(row) => match self.clients.time_out(&mut self.wheel, row) {
-                    Fired::TimedOut(Ended { origin, token }) => self.time_out(origin, token, out),
-                    Fired::Retransmit(..) | Fired::Gone => {}
-                },
+                Timer::F(row) => {
+                    // A server that has said at least something is not a failed one (RFC 3263, 4.3).
+                    let heard = self.clients.is_proceeding(row);
+                    match self.clients.time_out(&mut self.wheel, row) {
+                        Fired::TimedOut(Ended { origin, token }) if heard => {
+                            self.time_out(origin, token, out);
+                        }
+                        Fired::TimedOut(Ended { origin, token }) => {
+                            self.fail_over(now, origin, token, Failure::Timeout, out);
+                        }
+                        Fired::Retransmit(..) | Fired::Gone => {}
+                    }
+                }
                 Timer::K(row) => self.clients.expire(row),
                 Timer::J(row) | Timer::Unanswered(row) => {
                     if self.servers.expire(row) {
@@ -318,6 +334,7 @@ impl Endpoint {
 
     /// A request of ours has ended.
     fn forget(&mut self, origin: Origin, token: Token) {
+        self.courses.forget(origin, token);
         if let Some(account) = &mut self.account {
             account.forget(origin, token);
         }

@@ -4,8 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
+use super::locate::Failure;
 use super::{Effect, Endpoint, Origin};
 use crate::exchange::{Destination, Flow, LOCAL_CONTACT, Outgoing, Token, Transport};
+use crate::resolve::Wanted;
 use crate::sip::{Host, Scheme, Uri, write_request};
 use crate::time::Timestamp;
 use crate::transaction::{self, branch};
@@ -26,6 +28,8 @@ enum Cargo {
     Request(Origin, Box<Outgoing>),
     /// One that is too large for the flow it was to take: it takes that after all if there is no other.
     Large(Origin, Box<Outgoing>, Option<Flow>),
+    /// One whose servers are sought by their name.
+    Seeking(Origin, Box<Outgoing>, String),
     Response(Bytes),
 }
 
@@ -40,9 +44,9 @@ impl Ticket {
     /// Whose request it carries, if it is one.
     pub fn owner(&self) -> Option<(Origin, Token)> {
         match &self.cargo {
-            Cargo::Request(origin, outgoing) | Cargo::Large(origin, outgoing, _) => {
-                Some((*origin, outgoing.token))
-            }
+            Cargo::Request(origin, outgoing)
+            | Cargo::Large(origin, outgoing, _)
+            | Cargo::Seeking(origin, outgoing, _) => Some((*origin, outgoing.token)),
             Cargo::Response(_) => None,
         }
     }
@@ -54,7 +58,25 @@ impl Ticket {
         }
     }
 
-    fn request(origin: Origin, outgoing: Outgoing) -> Self {
+    /// The request that seeks its servers, and their name.
+    pub fn sought(&self) -> Option<(Origin, Outgoing, String)> {
+        match &self.cargo {
+            Cargo::Seeking(origin, outgoing, name) => {
+                Some((*origin, (**outgoing).clone(), name.clone()))
+            }
+            Cargo::Request(..) | Cargo::Large(..) | Cargo::Response(_) => None,
+        }
+    }
+
+    /// A request to a name.
+    pub fn to(origin: Origin, outgoing: Outgoing, name: String) -> Self {
+        Self {
+            lapses: Timestamp::default(),
+            cargo: Cargo::Seeking(origin, Box::new(outgoing), name),
+        }
+    }
+
+    pub fn request(origin: Origin, outgoing: Outgoing) -> Self {
         Self {
             lapses: Timestamp::default(),
             cargo: Cargo::Request(origin, Box::new(outgoing)),
@@ -65,6 +87,7 @@ impl Ticket {
 /// Where a request goes, as far as its text tells.
 #[derive(Debug, PartialEq)]
 struct Hop {
+    secure: bool,
     transport: Option<Transport>,
     host: Host,
     port: Option<u16>,
@@ -149,16 +172,24 @@ impl Endpoint {
             self.stands(flow);
         }
         match (cargo, way) {
-            (Cargo::Request(origin, outgoing) | Cargo::Large(origin, outgoing, _), Ok(flow)) => {
-                self.transmit(now, origin, *outgoing, flow, out)
-            }
+            (
+                Cargo::Request(origin, outgoing)
+                | Cargo::Large(origin, outgoing, _)
+                | Cargo::Seeking(origin, outgoing, _),
+                Ok(flow),
+            ) => self.transmit(now, origin, *outgoing, flow, out),
             (Cargo::Large(origin, outgoing, Some(flow)), Err(_)) => {
                 self.send_large_by_datagram(now, origin, *outgoing, flow, out)
             }
             (
-                Cargo::Request(origin, outgoing) | Cargo::Large(origin, outgoing, None),
+                Cargo::Request(origin, outgoing)
+                | Cargo::Large(origin, outgoing, None)
+                | Cargo::Seeking(origin, outgoing, _),
                 Err(reason),
-            ) => self.fail(origin, outgoing.token, reason, out),
+            ) => {
+                let failure = Failure::Transport(reason);
+                self.fail_over(now, origin, outgoing.token, failure, out)
+            }
             (Cargo::Response(bytes), Ok(flow)) => out.push(Effect::Send { flow, bytes }),
             (Cargo::Response(_), Err(_)) => self.counters.responses_lost += 1,
         }
@@ -172,12 +203,23 @@ impl Endpoint {
                 break;
             }
             match entry.remove().cargo {
-                Cargo::Request(origin, outgoing) | Cargo::Large(origin, outgoing, _) => {
-                    self.time_out(origin, outgoing.token, out)
+                Cargo::Request(origin, outgoing)
+                | Cargo::Large(origin, outgoing, _)
+                | Cargo::Seeking(origin, outgoing, _) => {
+                    self.fail_over(now, origin, outgoing.token, Failure::Timeout, out)
                 }
                 Cargo::Response(_) => self.counters.responses_lost += 1,
             }
         }
+    }
+
+    /// Keeps what waits for an answer of the transport, and gives its number.
+    pub(super) fn issue(&mut self, now: Timestamp, ticket: Ticket) -> u64 {
+        self.last_ticket += 1;
+        let lapses = now + self.settings.timers.lifetime();
+        self.tickets
+            .insert(self.last_ticket, Ticket { lapses, ..ticket });
+        self.last_ticket
     }
 
     /// Asks the transport for a way.
@@ -191,15 +233,13 @@ impl Endpoint {
         out: &mut Vec<Effect>,
     ) {
         self.counters.routes_asked += 1;
-        self.last_ticket += 1;
-        let lapses = now + self.settings.timers.lifetime();
-        self.tickets
-            .insert(self.last_ticket, Ticket { lapses, ..ticket });
+        let ticket = self.issue(now, ticket);
         out.push(Effect::Route {
-            ticket: self.last_ticket,
+            ticket,
             transport,
             host,
             port,
+            name: None,
         });
     }
 
@@ -231,6 +271,7 @@ impl Endpoint {
         out: &mut Vec<Effect>,
     ) {
         let Hop {
+            secure,
             transport,
             host,
             port,
@@ -238,37 +279,40 @@ impl Endpoint {
             Ok(hop) => hop,
             Err(error) => return self.fail(origin, outgoing.token, error.to_string(), out),
         };
-        let address = match &host {
-            Host::V4(address) => Some(IpAddr::V4(*address)),
-            Host::V6(address) => Some(IpAddr::V6(*address)),
-            Host::Name(_) => None,
+        let address = match host {
+            Host::V4(address) => IpAddr::V4(address),
+            Host::V6(address) => IpAddr::V6(address),
+            Host::Name(name) => {
+                let host = name.into_string();
+                let wanted = Wanted {
+                    secure,
+                    transport,
+                    host,
+                    port,
+                };
+                return self.locate(now, origin, outgoing, wanted, out);
+            }
         };
-        // An address without a transport means UDP (RFC 3263, 4.1).
-        let datagram = match (address, transport) {
-            (Some(address), None | Some(Transport::Udp)) => {
+        // An address without a transport means UDP, or TLS where the scheme asks for it (RFC 3263, 4.1).
+        let transport = transport.or(secure.then_some(Transport::Tls));
+        let datagram = match transport {
+            None | Some(Transport::Udp) => {
                 self.datagram(SocketAddr::new(address, port.unwrap_or(5060)), None)
             }
-            (Some(_), Some(_)) | (None, _) => None,
+            Some(_) => None,
         };
         match datagram {
             Some(flow) => self.transmit(now, origin, outgoing, flow, out),
             None => {
-                let host = address.map_or_else(|| host.to_string(), |address| address.to_string());
-                self.ask(
-                    now,
-                    Ticket::request(origin, outgoing),
-                    transport,
-                    host,
-                    port,
-                    out,
-                );
+                let ticket = Ticket::request(origin, outgoing);
+                self.ask(now, ticket, transport, address.to_string(), port, out);
             }
         }
     }
 
     /// The flow of a datagram from one of our addresses, from `wanted` if that is given. None if no address of ours fits,
     /// or `wanted` is none of them any more: then the transport knows which one its peer should see.
-    fn datagram(&self, remote: SocketAddr, wanted: Option<SocketAddr>) -> Option<Flow> {
+    pub(super) fn datagram(&self, remote: SocketAddr, wanted: Option<SocketAddr>) -> Option<Flow> {
         let local = match wanted {
             Some(local) => Some(local).filter(|local| self.hears(*local))?,
             None => self.local_for(Transport::Udp, remote.ip())?,
@@ -402,9 +446,9 @@ fn next_hop(outgoing: &Outgoing) -> Result<Hop, HopError> {
     };
     let named = uri.params.get("transport").filter(|name| !name.is_empty());
     let transport = match (named.map(|name| (name, Transport::named(name))), secure) {
-        (None, false) => None,
+        (None, _) => None,
         // What sips names runs over TLS, over TCP (26.2.1, 26.2.2).
-        (None | Some((_, Some(Transport::Tcp | Transport::Tls))), true) => Some(Transport::Tls),
+        (Some((_, Some(Transport::Tcp | Transport::Tls))), true) => Some(Transport::Tls),
         (Some((_, Some(transport))), false) if transport.can_be_opened() => Some(transport),
         (Some((name, _)), _) => return Err(HopError::Transport(name.to_owned())),
     };
@@ -415,6 +459,7 @@ fn next_hop(outgoing: &Outgoing) -> Result<Hop, HopError> {
         .and_then(|maddr| Uri::parse(&format!("sip:{maddr}")).ok());
     let host = maddr.map_or(uri.host, |maddr| maddr.host);
     Ok(Hop {
+        secure,
         transport,
         host,
         port: uri.port,

@@ -19,6 +19,7 @@ impl Endpoint {
         self.trusted.clone_from(&failed.trusted);
         self.servers.count_on(&failed.servers);
         self.last_ticket = failed.last_ticket;
+        self.courses.avoid_on(&failed.courses);
         let reason = "the endpoint failed";
         for ended in failed.clients.unanswered() {
             self.fail(ended.origin, ended.token, reason.to_owned(), out);
@@ -28,6 +29,9 @@ impl Endpoint {
                 Some((origin, token)) => self.fail(origin, token, reason.to_owned(), out),
                 None => self.counters.responses_lost += 1,
             }
+        }
+        for (origin, token) in failed.underway() {
+            self.fail(origin, token, reason.to_owned(), out);
         }
         for pending in failed.servers.unanswered() {
             self.refuse(now, &pending.flow, &pending.request, &Refusal::Failed, out);

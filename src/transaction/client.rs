@@ -217,6 +217,12 @@ impl<O: Copy> Clients<O> {
         }
     }
 
+    /// Whether a provisional response to this one came.
+    pub fn is_proceeding(&self, index: u32) -> bool {
+        let row = self.rows.get(index as usize);
+        row.is_some_and(|row| matches!(row.state, State::Calling { proceeding, .. } if proceeding))
+    }
+
     /// Takes Timer F.
     pub fn time_out(&mut self, wheel: &mut Wheel<Timer>, index: u32) -> Fired<O> {
         match self.abort(wheel, index) {

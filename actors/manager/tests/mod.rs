@@ -39,6 +39,7 @@ async fn start(network: Network, change: impl FnOnce(&mut Setup)) -> RunningMana
         tls: Default::default(),
         settings: Settings::default(),
         modules: modules.build().expect("no conflict"),
+        name_servers: Vec::new(),
         network: network.clone(),
         clock: clock(),
         entropy: Entropy::from_number(1),

@@ -5,6 +5,7 @@ use std::hash::BuildHasher;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use rollcall_core::resolve::{Answer, Question};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::state::{FIRST_FREE_PORT, Host, HostId, Listening, Socket, State};
@@ -36,6 +37,21 @@ impl State {
 
     pub fn alias(&mut self, name: &str, addresses: Vec<IpAddr>) {
         self.aliases.insert(name.to_ascii_lowercase(), addresses);
+    }
+
+    /// What the DNS of this network says: what it was told, else the addresses of names, else that there is nothing.
+    pub fn answer(&self, question: &Question) -> Answer {
+        if let Some(answer) = self.zone.get(question) {
+            return answer.clone();
+        }
+        match question {
+            Question::Naptr(_) => Answer::Naptr(Vec::new()),
+            Question::Srv(_) => Answer::Srv(Vec::new()),
+            Question::Address(name) => {
+                let known = self.addresses_of(name.trim_end_matches('.'));
+                Answer::Addresses(known.unwrap_or_default())
+            }
+        }
     }
 
     pub fn addresses_of(&self, name: &str) -> Option<Vec<IpAddr>> {

@@ -14,6 +14,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rollcall_core::entropy::Entropy;
+use rollcall_core::resolve::{Answer, Question};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
@@ -120,6 +121,11 @@ impl MemoryNetwork {
     /// Lets a further name, such as a domain, resolve to addresses.
     pub fn alias(&self, name: &str, addresses: &[IpAddr]) {
         self.shared.lock().alias(name, addresses.to_vec());
+    }
+
+    /// Lets the DNS of this network answer a question so, from now on: NAPTR and SRV, or an address that can't be found.
+    pub fn answer(&self, question: Question, answer: Answer) {
+        self.shared.lock().zone.insert(question, answer);
     }
 
     /// How all links behave that are not set one by one.
@@ -334,6 +340,10 @@ impl MemoryHost {
             .into_iter()
             .map(|ip| SocketAddr::new(ip, port))
             .collect())
+    }
+
+    pub(crate) fn ask(&self, question: &Question) -> Answer {
+        self.shared.lock().answer(question)
     }
 
     pub(super) fn local_towards(&self, remote: SocketAddr) -> io::Result<IpAddr> {

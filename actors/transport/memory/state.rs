@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rollcall_core::entropy::Entropy;
+use rollcall_core::resolve::{Answer, Question};
 use rustc_hash::FxHashMap;
 use slab::Slab;
 use tokio::sync::oneshot;
@@ -137,6 +138,8 @@ pub(super) struct State {
     pub hosts: Vec<Host>,
     pub by_name: BTreeMap<String, HostId>,
     pub aliases: BTreeMap<String, Vec<IpAddr>>,
+    /// Answers of its DNS, beyond the addresses of names.
+    pub zone: BTreeMap<Question, Answer>,
     pub by_address: FxHashMap<IpAddr, HostId>,
     pub default_link: Link,
     pub links: FxHashMap<(HostId, HostId), Link>,
@@ -169,6 +172,7 @@ impl State {
             hosts: Vec::new(),
             by_name: BTreeMap::new(),
             aliases: BTreeMap::new(),
+            zone: BTreeMap::new(),
             by_address: FxHashMap::default(),
             default_link: Link::default(),
             links: FxHashMap::default(),

@@ -5,6 +5,7 @@ mod any_input;
 mod checks;
 mod incoming;
 mod large;
+mod locate;
 mod outgoing;
 mod responses;
 mod sharding;
@@ -14,6 +15,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::exchange::{Destination, Outgoing, Reply, Shard, TransactionId};
+use crate::resolve::Wanted;
 use crate::sip::{Method, StatusCode};
 
 const REGISTRY: ModuleId = ModuleId(1);
@@ -194,8 +196,20 @@ fn show(effects: &[Effect]) -> Vec<String> {
             transport,
             host,
             port,
+            name,
         } => {
-            format!("route {ticket} {transport:?} {host} {port:?}")
+            let name = name.as_ref().map_or(String::new(), |n| format!(" for {n}"));
+            format!("route {ticket} {transport:?} {host} {port:?}{name}")
+        }
+        Effect::Locate { ticket, wanted } => {
+            let Wanted {
+                secure,
+                transport,
+                host,
+                port,
+            } = wanted;
+            let scheme = if *secure { "sips" } else { "sip" };
+            format!("locate {ticket} {scheme} {transport:?} {host} {port:?}")
         }
         Effect::Deliver { origin, incoming } => {
             let method = incoming.message.method().map_or("", Method::as_str);

@@ -293,11 +293,11 @@ fn names_and_streams_are_left_to_the_transport() {
     };
     assert_eq!(
         to("sip:alice@example.com", None),
-        ["route 1 None example.com None"]
+        ["locate 1 sip None example.com None"]
     );
     assert_eq!(
         to("sip:alice@example.com:5070;transport=TCP", None),
-        ["route 2 Some(Tcp) example.com Some(5070)"]
+        ["locate 2 sip Some(Tcp) example.com Some(5070)"]
     );
     assert_eq!(
         to("sip:alice@[::1]:5070;transport=tcp", None),
@@ -305,11 +305,11 @@ fn names_and_streams_are_left_to_the_transport() {
     );
     assert_eq!(
         to("sip:alice@example.com;transport=udp", None),
-        ["route 4 Some(Udp) example.com None"]
+        ["locate 4 sip Some(Udp) example.com None"]
     );
     assert_eq!(
         to("sip:alice@example.com", Some("sip:p1.example.com:5061;lr")),
-        ["route 5 None p1.example.com Some(5061)"]
+        ["locate 5 sip None p1.example.com Some(5061)"]
     );
     assert_eq!(
         to("sip:alice@example.com;maddr=127.0.0.1", None),
@@ -317,7 +317,7 @@ fn names_and_streams_are_left_to_the_transport() {
     );
     assert_eq!(
         to("sips:alice@example.com", None),
-        ["route 6 Some(Tls) example.com None"]
+        ["locate 6 sips None example.com None"]
     );
     assert_eq!(
         to("sip:alice@127.0.0.1;transport=tls", None),

@@ -8,6 +8,7 @@ mod conformance_sip;
 mod endpoint;
 mod examples;
 mod fuzz;
+mod locate;
 mod log;
 mod manager;
 mod nodes;

@@ -12,6 +12,8 @@ use super::LIMIT;
 pub struct Client {
     socket: UdpSocket,
     server: SocketAddr,
+    /// Who sent the message that came last.
+    heard: Option<SocketAddr>,
     kept: Vec<Message>,
     cseq: u32,
 }
@@ -39,8 +41,17 @@ impl Client {
     pub fn new(server: SocketAddr) -> Self {
         let socket = UdpSocket::bind(("127.0.0.1", 0)).expect("a free port");
         Self {
-            socket,
             server,
+            ..Self::on(socket)
+        }
+    }
+
+    /// The other end: one that waits on this socket and speaks to whom it has heard last.
+    pub fn on(socket: UdpSocket) -> Self {
+        Self {
+            server: socket.local_addr().expect("a bound socket"),
+            socket,
+            heard: None,
             kept: Vec::new(),
             cseq: 0,
         }
@@ -128,9 +139,10 @@ impl Client {
             self.socket
                 .set_read_timeout(Some(left.max(Duration::from_millis(1))))
                 .expect("a socket");
-            let Ok((length, _)) = self.socket.recv_from(&mut buffer) else {
+            let Ok((length, from)) = self.socket.recv_from(&mut buffer) else {
                 continue;
             };
+            self.heard = Some(from);
             let message =
                 Message::parse(Bytes::copy_from_slice(&buffer[..length])).expect("well-formed SIP");
             if yes(&message) {
@@ -160,6 +172,12 @@ impl Client {
         let notify = self.expect("a NOTIFY", |message| message.is_request());
         self.answer(&notify, 200, "OK");
         notify
+    }
+
+    /// Answers a request to whom the last message came from.
+    pub fn answer_to_sender(&mut self, request: &Message, code: u16, reason: &str) {
+        self.server = self.heard.expect("a message was heard");
+        self.answer(request, code, reason);
     }
 
     /// Answers a request.

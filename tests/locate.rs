@@ -178,6 +178,38 @@ fn a_name_without_a_server_is_told_in_words() {
     assert!(lines.iter().any(|line| line.contains(told)), "{lines:?}");
 }
 
+/// As when machine and network start together.
+#[test]
+fn a_presence_client_waits_for_a_name_that_is_not_known_yet() {
+    let dns = NameServer::start();
+    let folder = || tempfile::tempdir().expect("a folder");
+    let manager = configured("manager", folder(), "listen = \"127.0.0.1:0\"\n");
+    let manager_at = manager.listening("manager");
+    let text = format!(
+        "manager = \"{manager_at}\"\nserver = \"sip:{DOMAIN}\"\n[dns]\nservers = \"{}\"\n",
+        dns.addr()
+    );
+    let client = configured("client", folder(), &text);
+    leave_word(manager_at, BOB, "patience");
+    client.wait_for("what it knows", |line| {
+        line.contains("no address for host example.test")
+    });
+    let node = server(None);
+    let at = node.listening("udp");
+    let service = Question::Srv(format!("_sip._udp.{DOMAIN}"));
+    let record = Srv {
+        priority: 1,
+        weight: 1,
+        port: at.port(),
+        target: "late.test.".to_owned(),
+    };
+    dns.answer(service, Answer::Srv(vec![record]));
+    let address = Question::Address("late.test".to_owned());
+    dns.answer(address, Answer::Addresses(vec![at.ip()]));
+    let watch = Process::rollcall(&["watch", BOB, "--server", &format!("sip:{at}")]);
+    watch.wait_for("the word", |line| line.contains("patience"));
+}
+
 /// Behind a proxy, so that its Contact counts and not where it came from.
 #[test]
 fn a_watcher_whose_contact_is_a_name_gets_its_notify() {

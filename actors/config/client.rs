@@ -143,8 +143,8 @@ impl ClientCommon {
             ),
             listen: s.key(
                 "listen",
-                "Where SIP is listened for. Empty means a free UDP port in the server's address family, on loopback if the \
-                 server is.",
+                "Where SIP is listened for. Empty means a free UDP port in each address family of the server, on loopback \
+                 if the server is.",
                 List { least: 0, kind: LISTEN },
                 Vec::new(),
             ),

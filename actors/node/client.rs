@@ -1,6 +1,6 @@
 //! The Presence Client node: an endpoint, the two actors of the client, and the link to the Manager.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -96,7 +96,17 @@ impl ClientNode {
         stack.attach(BUFFER, &[client.buffer.clone().recipient()]);
         stack.attach(PUBLISHER, &[client.publisher.clone().recipient()]);
         let addresses = match common.listen.as_slice() {
-            [] => listen_towards(server, &environment.network, &common.dns.servers).await?,
+            [] => {
+                let network = &environment.network;
+                match listen_towards(server, network, &common.dns.servers).await {
+                    Ok(found) => found,
+                    // The name may be known later, as when machine and network start together: nothing is lost until then.
+                    Err(error) => {
+                        tracing::warn!(%error, "the server is not known yet");
+                        listen_everywhere(network)
+                    }
+                }
+            }
             configured => configured.to_vec(),
         };
         let listening = stack.listen(&addresses, None).await?;
@@ -197,4 +207,19 @@ pub async fn listen_towards(
         )));
     }
     Ok(listens)
+}
+
+/// A free UDP port in each address family that leads anywhere.
+fn listen_everywhere(network: &Network) -> Vec<Listen> {
+    // Addresses that are nobody's (RFC 5737, RFC 3849): nothing is sent, only the way is looked up.
+    let v4 = (Ipv4Addr::new(192, 0, 2, 1), 5060).into();
+    let v6 = (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), 5060).into();
+    let mut ways: Vec<SocketAddr> = vec![v4, v6];
+    ways.retain(|way| network.local_towards(*way).is_ok());
+    if ways.is_empty() {
+        ways.push(v4);
+    }
+    ways.iter()
+        .map(|way| ClientCommon::free_port_towards(way.ip()))
+        .collect()
 }

@@ -28,6 +28,8 @@ const BACKLOG: usize = 4096;
 struct Datagrams {
     port: usize,
     batch: Vec<(Bytes, SocketAddr)>,
+    /// Places that ICMP says can't be reached.
+    unreachable: Vec<SocketAddr>,
     errors: u64,
 }
 
@@ -110,7 +112,10 @@ async fn read(socket: Rc<Datagram>, port: usize, endpoint: Addr<Endpoint>) {
                 }
             }
         }
-        if batch.is_empty() && errors == 0 {
+        let unreachable: Vec<SocketAddr> = std::iter::from_fn(|| socket.try_unreachable())
+            .take(BATCH)
+            .collect();
+        if batch.is_empty() && unreachable.is_empty() && errors == 0 {
             continue;
         }
         if errors > 0 && batch.is_empty() {
@@ -122,6 +127,7 @@ async fn read(socket: Rc<Datagram>, port: usize, endpoint: Addr<Endpoint>) {
             .send(Datagrams {
                 port,
                 batch,
+                unreachable,
                 errors,
             })
             .await
@@ -168,6 +174,7 @@ impl Handler<Datagrams> for Endpoint {
         Datagrams {
             port,
             batch,
+            unreachable,
             errors,
         }: Datagrams,
         ctx: &mut Context<Self>,
@@ -196,6 +203,10 @@ impl Handler<Datagrams> for Endpoint {
             }
             trace::message("received", &flow, &bytes);
             self.receive(flow, bytes);
+        }
+        for remote in unreachable {
+            self.counters.unreachable += 1;
+            self.ask(|core, now, out| core.unreachable(now, remote, out));
         }
         self.settle(ctx);
     }

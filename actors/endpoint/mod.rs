@@ -132,6 +132,8 @@ pub struct Counters {
     pub datagrams_dropped: u64,
     /// Datagrams that waited for the kernel and then could not be sent.
     pub datagrams_lost: u64,
+    /// Times that ICMP said of a datagram that its place can't be reached.
+    pub unreachable: u64,
     /// Failed sends and receives.
     pub socket_errors: u64,
     /// CRLF keep-alives, over UDP and TCP (RFC 5626, 4.4.1).

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub mod codec;
+mod icmp;
 pub mod memory;
 pub mod pool;
 mod real;
@@ -166,12 +167,12 @@ impl fmt::Debug for Listener {
 pub struct Datagram(AnyDatagram);
 
 enum AnyDatagram {
-    Real(tokio::net::UdpSocket),
+    Real(real::RealDatagram),
     Memory(memory::MemoryDatagram),
 }
 
 impl Datagram {
-    /// Waits until there may be something to receive.
+    /// Waits until there may be something to receive, or [something unreachable](Self::try_unreachable).
     pub async fn readable(&self) -> io::Result<()> {
         match &self.0 {
             AnyDatagram::Real(socket) => socket.readable().await,
@@ -182,11 +183,16 @@ impl Datagram {
     /// The next datagram and its sender, or [`io::ErrorKind::WouldBlock`]. Its memory is a slice of the pool's.
     pub fn try_recv(&self, pool: &mut Pool) -> io::Result<(Bytes, SocketAddr)> {
         match &self.0 {
-            AnyDatagram::Real(socket) => {
-                let (_, from) = socket.try_recv_buf_from(pool.space(pool::MAX_DATAGRAM))?;
-                Ok((pool.take(), from))
-            }
+            AnyDatagram::Real(socket) => socket.try_recv(pool),
             AnyDatagram::Memory(socket) => socket.try_recv(),
+        }
+    }
+
+    /// A place that can't be reached, as ICMP has said since this was asked last. A memory network has no ICMP.
+    pub fn try_unreachable(&self) -> Option<SocketAddr> {
+        match &self.0 {
+            AnyDatagram::Real(socket) => socket.try_unreachable(),
+            AnyDatagram::Memory(_) => None,
         }
     }
 
@@ -204,7 +210,7 @@ impl Datagram {
     /// Sends now, or answers [`io::ErrorKind::WouldBlock`].
     pub fn try_send_to(&self, bytes: &Bytes, to: SocketAddr) -> io::Result<()> {
         match &self.0 {
-            AnyDatagram::Real(socket) => socket.try_send_to(bytes, to).map(|_| ()),
+            AnyDatagram::Real(socket) => socket.try_send_to(bytes, to),
             AnyDatagram::Memory(socket) => socket.try_send_to(bytes, to),
         }
     }

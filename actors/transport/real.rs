@@ -1,12 +1,18 @@
 //! The kernel's sockets.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::Notify;
 
-use super::Duplex;
+use super::pool::{MAX_DATAGRAM, Pool};
+use super::{Duplex, icmp};
 
 /// What we ask of the kernel for bursts of datagrams; it gives what `net.core.rmem_max` allows.
 const RECEIVE_BUFFER: usize = 4 << 20;
@@ -42,7 +48,106 @@ fn socket(
     Ok(socket)
 }
 
-pub(super) fn datagram(addr: SocketAddr, reuse_port: bool) -> io::Result<UdpSocket> {
+/// Times that a call is made again which fails for what another datagram has met.
+const TRIES: usize = 8;
+
+/// Places that can't be reached and were not asked for yet; more are forgotten, and timeouts notice them.
+const MOST_UNREACHABLE: usize = 1024;
+
+/// A datagram socket that also hears what ICMP says of its datagrams.
+pub(super) struct RealDatagram {
+    socket: UdpSocket,
+    unreachable: Mutex<VecDeque<SocketAddr>>,
+    /// Wakes who waits to read, when sending has come upon such a place first.
+    noted: Notify,
+}
+
+impl RealDatagram {
+    /// Waits for a datagram, or for an error.
+    pub async fn readable(&self) -> io::Result<()> {
+        let interest = Interest::READABLE | Interest::ERROR;
+        tokio::select! {
+            biased;
+            ready = self.socket.ready(interest) => ready.map(|_| ()),
+            () = self.noted.notified() => Ok(()),
+        }
+    }
+
+    pub async fn writable(&self) -> io::Result<()> {
+        self.socket.writable().await
+    }
+
+    pub fn try_recv(&self, pool: &mut Pool) -> io::Result<(Bytes, SocketAddr)> {
+        self.heed(|socket| {
+            let (_, from) = socket.try_recv_buf_from(pool.space(MAX_DATAGRAM))?;
+            Ok((pool.take(), from))
+        })
+    }
+
+    pub fn try_send_to(&self, bytes: &Bytes, to: SocketAddr) -> io::Result<()> {
+        self.heed(|socket| socket.try_send_to(bytes, to).map(|_| ()))
+    }
+
+    /// A place that can't be reached, each once for each time that ICMP said so.
+    pub fn try_unreachable(&self) -> Option<SocketAddr> {
+        self.note_ready();
+        self.places().pop_front()
+    }
+
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Does something, and does it again if it failed for what an earlier datagram has met: errors of ICMP come up in
+    /// whatever is called next.
+    fn heed<T>(&self, mut call: impl FnMut(&UdpSocket) -> io::Result<T>) -> io::Result<T> {
+        for _ in 1..TRIES {
+            match call(&self.socket) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.note_ready();
+                    return Err(error);
+                }
+                Err(error) => {
+                    if !self.note() {
+                        return Err(error);
+                    }
+                    self.noted.notify_one();
+                }
+                Ok(done) => return Ok(done),
+            }
+        }
+        call(&self.socket)
+    }
+
+    /// Empties the queue of errors if it is said to have any, so that nobody is woken for them again.
+    fn note_ready(&self) {
+        let _ = self.socket.try_io(Interest::ERROR, || {
+            self.note();
+            Err::<(), _>(io::ErrorKind::WouldBlock.into())
+        });
+    }
+
+    /// Empties the queue of errors. Whether there were any.
+    fn note(&self) -> bool {
+        let mut any = false;
+        while let Ok(place) = icmp::next(&self.socket) {
+            any = true;
+            let mut places = self.places();
+            if places.len() < MOST_UNREACHABLE {
+                places.extend(place);
+            }
+        }
+        any
+    }
+
+    fn places(&self) -> MutexGuard<'_, VecDeque<SocketAddr>> {
+        self.unreachable
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(super) fn datagram(addr: SocketAddr, reuse_port: bool) -> io::Result<RealDatagram> {
     // For a socket that may share, Linux also takes ports for free that another process of ours shares: then each gets
     // some of the other's datagrams. So a free port is looked for alone, and shared once it is ours.
     let late = reuse_port && addr.port() == 0;
@@ -54,7 +159,12 @@ pub(super) fn datagram(addr: SocketAddr, reuse_port: bool) -> io::Result<UdpSock
     if late {
         socket.set_reuse_port(true)?;
     }
-    UdpSocket::from_std(socket.into())
+    icmp::ask(&socket, addr.is_ipv6())?;
+    Ok(RealDatagram {
+        socket: UdpSocket::from_std(socket.into())?,
+        unreachable: Mutex::default(),
+        noted: Notify::new(),
+    })
 }
 
 pub(super) fn listen(addr: SocketAddr, shared: bool) -> io::Result<TcpListener> {
@@ -99,21 +209,67 @@ pub(super) fn local_towards(remote: SocketAddr) -> io::Result<IpAddr> {
 mod tests {
     use std::collections::BTreeSet;
 
+    use futures_util::FutureExt;
+
     use super::*;
+    use crate::testkit::{LIMIT, in_real_time};
 
     #[tokio::test]
     async fn a_free_port_to_share_is_nobody_elses() {
         let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         // So many that the kernel would come upon a taken one, if it thought that it might.
-        let sockets: Vec<UdpSocket> = (0..600)
+        let sockets: Vec<RealDatagram> = (0..600)
             .map(|_| datagram(free, true).expect("a free port"))
             .collect();
-        let port = |socket: &UdpSocket| socket.local_addr().expect("a bound socket").port();
+        let port = |socket: &RealDatagram| socket.local_addr().expect("a bound socket").port();
         let ports: BTreeSet<u16> = sockets.iter().map(port).collect();
         assert_eq!(ports.len(), sockets.len());
         // And it can be shared.
         let shared = SocketAddr::from((Ipv4Addr::LOCALHOST, port(&sockets[0])));
         assert!(datagram(shared, true).is_ok());
         assert!(datagram(shared, false).is_err());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_closed_port_is_told_by_its_address_and_others_do_not_suffer_for_it() {
+        in_real_time(async {
+            let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+            let socket = datagram(free, false).expect("a free port");
+            let other = datagram(free, false).expect("a free port");
+            let there = other.local_addr().expect("a bound socket");
+            let closed = datagram(free, false).expect("a free port");
+            let nobody = closed.local_addr().expect("a bound socket");
+            drop(closed);
+            let hello = Bytes::from_static(b"hello");
+            socket.writable().await.expect("room");
+            for _ in 0..20 {
+                socket.try_send_to(&hello, nobody).expect("not told here");
+                socket.try_send_to(&hello, there).expect("another place");
+            }
+            let told = async {
+                loop {
+                    socket.readable().await.expect("an error to read");
+                    if let Some(place) = socket.try_unreachable() {
+                        return place;
+                    }
+                }
+            };
+            let told = tokio::time::timeout(LIMIT, told).await.expect("in time");
+            assert_eq!(told, nobody);
+            let mut pool = Pool::new();
+            let own = socket.local_addr().expect("a bound socket");
+            for _ in 0..20 {
+                other.readable().await.expect("a datagram");
+                let received = other.try_recv(&mut pool).expect("a datagram");
+                assert_eq!(received, (hello.clone(), own));
+            }
+            while let Some(place) = socket.try_unreachable() {
+                assert_eq!(place, nobody);
+            }
+            // Nothing is left that would wake it again and again.
+            let woken = || socket.readable().now_or_never().is_some();
+            assert!((0..3).any(|_| !woken()), "it can't wait any more");
+        });
     }
 }

@@ -11,6 +11,7 @@
 //! targets that are left wait with the request until it has ended. Only who has several is kept here at all.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::outgoing::Ticket;
@@ -19,6 +20,7 @@ use crate::exchange::{Outgoing, Token, Transport};
 use crate::resolve::{AVOID, Avoided, Servers, Target, Wanted};
 use crate::sip::{Message, StatusCode};
 use crate::time::Timestamp;
+use crate::transaction::Ended;
 
 /// How a request failed to reach a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -191,6 +193,25 @@ impl Endpoint {
         let seconds = response.retry_after().ok().flatten();
         let pause = seconds.map_or(AVOID, |seconds| Duration::from_secs(seconds.into()));
         self.go_on(now, origin, token, pause, out)
+    }
+
+    /// Takes note that ICMP calls a place unreachable (RFC 3261, 18.4). Requests that were sent there by datagram go to their
+    /// next servers. Who has no other waits on: a server that restarts is there again for a retransmission.
+    pub fn unreachable(&mut self, now: Timestamp, remote: SocketAddr, out: &mut Vec<Effect>) {
+        let courses = &self.courses.requests;
+        if courses.is_empty() {
+            return;
+        }
+        let failed = self.clients.fail_those(&mut self.wheel, |ended, flow| {
+            let course = courses.get(&(ended.origin, ended.token));
+            flow.transport == Transport::Udp
+                && flow.remote == remote
+                && course.is_some_and(|course| !course.next.is_empty())
+        });
+        for Ended { origin, token } in failed {
+            let failure = Failure::Transport("unreachable".to_owned());
+            self.fail_over(now, origin, token, failure, out);
+        }
     }
 
     /// Sends a request to its next server as a new transaction, if there is one; the present one is avoided for a while.

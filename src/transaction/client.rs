@@ -244,8 +244,17 @@ impl<O: Copy> Clients<O> {
         wheel: &mut Wheel<Timer>,
         over: impl Fn(&Flow) -> bool,
     ) -> Vec<Ended<O>> {
+        self.fail_those(wheel, |_, flow| over(flow))
+    }
+
+    /// The same for some requests only.
+    pub fn fail_those(
+        &mut self,
+        wheel: &mut Wheel<Timer>,
+        which: impl Fn(&Ended<O>, &Flow) -> bool,
+    ) -> Vec<Ended<O>> {
         let failed = |(_, row): &(usize, &Row<O>)| match &row.state {
-            State::Calling { flow, .. } => over(flow),
+            State::Calling { flow, .. } => which(&row.ended, flow),
             State::Completed => false,
         };
         let failed: Vec<usize> = self

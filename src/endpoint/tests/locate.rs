@@ -184,6 +184,24 @@ fn what_cannot_be_sent_goes_to_the_next_server_until_there_is_none() {
 }
 
 #[test]
+fn icmp_sends_a_request_to_the_next_server_and_without_one_it_is_not_heeded() {
+    let mut bench = Bench::new();
+    bench.send_to_one_of(to_name(1), &[5071, 5072]);
+    bench.send(notify(2, Destination::NextHop));
+    let mut unreachable = |port| {
+        let mut out = Vec::new();
+        let place = ([127, 0, 0, 1], port).into();
+        bench.endpoint.unreachable(bench.now, place, &mut out);
+        show(&out)
+    };
+    assert_eq!(unreachable(5062), NOTHING, "by its address");
+    assert_eq!(unreachable(5072), NOTHING, "it is not there yet");
+    assert_eq!(unreachable(5071), [notify_to(5072)]);
+    assert_eq!(unreachable(5072), NOTHING, "the last one");
+    assert_eq!(bench.endpoint.transactions(), (0, 2));
+}
+
+#[test]
 fn a_connection_that_is_refused_or_closed_gives_way_to_the_next_server() {
     let mut bench = Bench::new();
     bench.send(to_name(1));

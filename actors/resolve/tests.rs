@@ -196,6 +196,10 @@ fn this_machine_is_found_without_the_dns() {
         let below = locate(&dns, wanted("sip.localhost", Some(Transport::Tcp), None)).await;
         assert_eq!(below[0], "tcp 127.0.0.1:5060");
         assert_eq!(dns.asked(), []);
+        // Nor do the machine's own name servers count.
+        let own = Resolver::new(&Network::Real, &[]);
+        let found = shown(own, wanted("localhost", None, None)).await;
+        assert_eq!(found[0], "udp 127.0.0.1:5060");
     });
 }
 

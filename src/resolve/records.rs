@@ -5,6 +5,9 @@ use std::net::IpAddr;
 
 use crate::exchange::Transport;
 
+/// The most services of a name that are looked for. There are five transports; a zone with many more would only cost time.
+const MOST_SERVICES: usize = 10;
+
 /// A question to the DNS.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Question {
@@ -67,7 +70,7 @@ pub(super) struct Service {
 }
 
 impl Service {
-    /// The service of a host by the rule for names (4.2).
+    /// The service of a host by the rule for names (4.2). A WebSocket is never looked up, since it is not ours to open.
     pub fn of(transport: Transport, host: &str) -> Self {
         let labels = match transport {
             Transport::Udp => "_sip._udp",
@@ -111,6 +114,7 @@ pub(super) fn services(records: Vec<Naptr>, ours: &[Transport]) -> VecDeque<Vec<
         })
         .collect();
     usable.sort_by_key(|&(order, preference, _)| (order, preference));
+    usable.truncate(MOST_SERVICES);
     let mut groups: BTreeMap<u16, Vec<Service>> = BTreeMap::new();
     for (order, _, service) in usable {
         groups.entry(order).or_default().push(service);

@@ -1,5 +1,7 @@
 //! TLS: our own commands and a client by hand.
 
+use rollcall::core::resolve::{Answer, Question, Srv};
+use rollcall::testkit::NameServer;
 use rollcall::transport::tls::Files;
 
 use super::{Connection, authority, command, path, server};
@@ -50,6 +52,56 @@ fn our_own_clients_publish_and_watch_over_tls_and_believe_only_whom_they_should(
         assert!(line.contains("certificate"), "{line}");
         assert!(!refused.ended().success());
     }
+}
+
+/// What the DNS says is not proven, so what it leads to must be the domain that was meant (RFC 5922, 7.3).
+#[test]
+fn a_server_found_by_srv_must_have_a_certificate_of_the_domain_and_not_of_its_own_name() {
+    let (folder, authority, ca) = authority();
+    let publish = |certified: &str| {
+        let certificate = folder.path().join(format!("{certified}.pem"));
+        authority.issue(&certificate, &[certified]);
+        let lines = format!("[tls]\ncertificate = \"{}\"", path(&certificate));
+        let server = server(folder.path(), &["tls"], &lines);
+        let at = server.listening("tls");
+        let dns = NameServer::start();
+        let record = Srv {
+            priority: 1,
+            weight: 1,
+            port: at.port(),
+            target: "host.else.test.".to_owned(),
+        };
+        dns.answer(
+            Question::Srv("_sips._tcp.example.test".to_owned()),
+            Answer::Srv(vec![record]),
+        );
+        dns.answer(
+            Question::Address("host.else.test".to_owned()),
+            Answer::Addresses(vec![at.ip()]),
+        );
+        let dns_at = dns.addr().to_string();
+        let mut publish = command(&[
+            "publish",
+            BOB,
+            "--status",
+            "open",
+            "--server",
+            "sips:example.test",
+            "--dns",
+            &dns_at,
+            "--ca",
+            path(&ca),
+        ]);
+        publish.ended();
+        publish.lines().join("\n")
+    };
+    let well = publish("example.test");
+    assert!(well.starts_with("published sip:bob@example.com"), "{well}");
+    let refused = publish("host.else.test");
+    assert!(
+        refused.contains("not published") && refused.contains("certificate"),
+        "{refused}"
+    );
 }
 
 #[test]

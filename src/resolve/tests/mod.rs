@@ -2,6 +2,8 @@
 
 mod order;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::entropy::Entropy;
 
@@ -367,4 +369,63 @@ fn a_zone_with_servers_by_the_hundred_does_not_make_us_ask_for_all() {
         .chain((0..32).map(|n| format!("A {n}.")))
         .collect();
     assert_eq!(asked, expected, "the best ones");
+}
+
+fn any_answer() -> impl Strategy<Value = Answer> {
+    let name = || prop::sample::select(vec!["", ".", "a.", "b.", "example.test", "_sip._udp.x."]);
+    let services = prop::sample::select(vec!["SIP+D2U", "SIP+D2T", "SIPS+D2T", "SIP+D2S", ""]);
+    let flags = prop::sample::select(vec!["s", "S", "u", ""]);
+    let naptr = (0..4u16, 0..4u16, flags, services, name());
+    let naptr = naptr.prop_map(|(order, preference, flags, services, replacement)| Naptr {
+        order,
+        preference,
+        flags: flags.to_owned(),
+        services: services.to_owned(),
+        regexp: String::new(),
+        replacement: replacement.to_owned(),
+    });
+    let srv = (any::<u16>(), any::<u16>(), any::<u16>(), name());
+    let srv = srv.prop_map(|(priority, weight, port, target)| Srv {
+        priority,
+        weight,
+        port,
+        target: target.to_owned(),
+    });
+    prop_oneof![
+        prop::collection::vec(naptr, 0..40).prop_map(Answer::Naptr),
+        prop::collection::vec(srv, 0..40).prop_map(Answer::Srv),
+        prop::collection::vec(any::<IpAddr>(), 0..4).prop_map(Answer::Addresses),
+        Just(Answer::Failed("broken".to_owned())),
+    ]
+}
+
+proptest! {
+    /// Also to answers that are of another kind than the question, too few or too many.
+    #[test]
+    fn whatever_the_dns_says_a_resolution_ends_soon_and_gives_targets_of_ours(
+        secure in any::<bool>(),
+        port in any::<Option<u16>>(),
+        rounds in prop::collection::vec(prop::collection::vec(any_answer(), 0..5), 60),
+    ) {
+        let (mut resolution, mut step) = Resolution::begin(wanted(secure, None, port), &ALL);
+        let mut asked = 0;
+        let mut rounds = rounds.into_iter();
+        loop {
+            match step {
+                Step::Ask(questions) => {
+                    asked += 1;
+                    prop_assert!(asked <= 30 && questions.len() <= 32);
+                    step = resolution.answer(rounds.next().unwrap_or_default());
+                }
+                Step::Done(Ok(servers)) => {
+                    let targets = servers.order(&mut Entropy::from_number(1));
+                    prop_assert!(!targets.is_empty() && targets.len() <= MOST_TARGETS);
+                    let fits = |t: &Target| !secure || t.transport == Transport::Tls;
+                    prop_assert!(targets.iter().all(fits));
+                    break;
+                }
+                Step::Done(Err(_)) => break,
+            }
+        }
+    }
 }

@@ -1,8 +1,10 @@
-//! Real peers against `rollcall server`, and `rollcall client` against Kamailio: baresip, sipp, liblinphone, Twinkle, and JsSIP
+//! Real peers against `rollcall server`, and `rollcall client` against Kamailio, which is a proxy and a publisher too: baresip, sipp, liblinphone, Twinkle, and JsSIP
 //! and SIP.js in Node. A missing peer fails its test and names the package; `tests/run` installs them.
 
 mod baresip;
 mod kamailio;
+mod kamailio_proxy;
+mod kamailio_pua;
 mod linphone;
 mod sipp;
 mod twinkle;

@@ -1,4 +1,4 @@
-//! Kamailio as a presence server in memory mode, started for one test.
+//! Kamailio, started for one test: as a presence server in memory mode, or as what a script makes of it.
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
@@ -17,11 +17,16 @@ pub struct Kamailio {
 impl Kamailio {
     /// Starts it on a free port and waits until it answers. It grants publications this many seconds at most.
     pub fn start(max_expires: u32) -> Self {
+        Self::with(PRESENCE, &presence(max_expires))
+    }
+
+    /// The same with these modules and this script, which must answer OPTIONS. `ADDRESS` in it stands for its own.
+    pub fn with(modules: &[&str], script: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let address = free_port();
         std::fs::write(
             folder.path().join("kamailio.cfg"),
-            configuration(address, max_expires),
+            configuration(address, modules, script),
         )
         .expect("a file");
         let this = Self {
@@ -99,25 +104,28 @@ fn free_port() -> SocketAddr {
     }
 }
 
-/// A presence server that keeps everything in memory, with the modules of Debian's packages.
-fn configuration(address: SocketAddr, max_expires: u32) -> String {
-    let modules = [
-        "kex",
-        "corex",
-        "tm",
-        "sl",
-        "rr",
-        "maxfwd",
-        "textops",
-        "pv",
-        "xlog",
-        "presence",
-        "presence_xml",
-    ];
+/// Modules of a presence server.
+const PRESENCE: &[&str] = &[
+    "kex",
+    "corex",
+    "tm",
+    "sl",
+    "rr",
+    "maxfwd",
+    "textops",
+    "pv",
+    "xlog",
+    "presence",
+    "presence_xml",
+];
+
+/// What every script begins with. The modules are those of Debian's packages.
+fn configuration(address: SocketAddr, modules: &[&str], script: &str) -> String {
     let load: String = modules
         .iter()
         .map(|module| format!("loadmodule \"{module}.so\"\n"))
         .collect();
+    let script = script.replace("ADDRESS", &address.to_string());
     format!(
         r#"#!KAMAILIO
 debug=1
@@ -129,9 +137,18 @@ enable_tls=no
 listen=udp:{address}
 listen=tcp:{address}
 {load}
+{script}
+"#
+    )
+}
+
+/// A presence server that keeps everything in memory.
+fn presence(max_expires: u32) -> String {
+    format!(
+        r#"
 modparam("presence", "publ_cache", 2)
 modparam("presence", "subs_db_mode", 0)
-modparam("presence", "server_address", "sip:{address}")
+modparam("presence", "server_address", "sip:ADDRESS")
 modparam("presence", "min_expires", 1)
 modparam("presence", "max_expires", {max_expires})
 modparam("presence_xml", "force_active", 1)

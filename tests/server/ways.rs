@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use rollcall::core::sip::Name;
 
 use super::kit::{
-    BOB, Dialog, Peer, Server, body, code, own_address, pidf, published, shown, text,
+    BOB, Dialog, Peer, Server, body, code, own_address, pidf, publish, published, shown, text,
 };
 
 fn note(text: &str) -> String {
@@ -225,4 +225,83 @@ fn a_state_that_fits_into_no_datagram_is_told_when_it_fits_again() {
     let told = body(&phone.notify());
     assert!(told.contains("closed") && told.len() > 40_000);
     server.assert_well();
+}
+
+/// A phone that is told to use this server as its outbound proxy names it in a Route (RFC 3261, 8.1.2), with or without
+/// `lr`, by its address or its domain.
+#[test]
+fn a_preloaded_route_that_names_the_server_is_served_here() {
+    let server = Server::start();
+    let mut phone = server.by_udp();
+    let here = server.udp;
+    for (number, route) in (0u32..).zip([
+        format!("<sip:{here};lr>"),
+        format!("<sip:{here}>"),
+        "<sip:example.com;lr>".to_owned(),
+        format!("<sip:{here};transport=udp;lr>, <sip:example.com;lr>"),
+    ]) {
+        let head = format!("Route: {route}\n");
+        let tag = published(&mut phone, BOB, &head, &note(&format!("round {number}")));
+        let dialog = Dialog::open(&mut phone, BOB, 600, &head);
+        let told = phone.notify();
+        assert!(body(&told).contains(&format!("round {number}")), "{route}");
+        assert!(
+            !told.has(Name::Route),
+            "a preloaded route is no route set of the dialog"
+        );
+        let next = phone.count + 1;
+        let end = dialog.ask(&mut phone, next, 0, "presence");
+        assert_eq!(code(&end), 200);
+        phone.notify();
+        let removal = format!("{head}SIP-If-Match: {tag}\nExpires: 0\n");
+        assert_eq!(code(&publish(&mut phone, BOB, &removal, "")), 200);
+    }
+}
+
+/// ```text
+///   proxy -- SUBSCRIBE sip:bob@example.com ----> server    a spiral: the same dialog identifiers,
+///   proxy -- SUBSCRIBE sip:carol@example.com --> server    another Request-URI, so no merged request
+/// ```
+#[test]
+fn a_spiral_is_served_and_a_request_that_came_by_two_ways_is_not() {
+    let server = Server::start();
+    let mut phone = server.by_udp();
+    let contact = super::kit::contact(&phone);
+    let head = format!("Event: presence\nContact: {contact}\nExpires: 600\n");
+    let request = phone.request("SUBSCRIBE", BOB, &head, "");
+    phone.send(&request);
+    assert_eq!(code(&phone.response(1, "SUBSCRIBE")), 200);
+    phone.notify();
+    let carol = "sip:carol@example.com";
+    let spiral = request
+        .replacen(BOB, carol, 1)
+        .replacen("branch=z9hG4bK", "branch=z9hG4bKs", 1);
+    phone.send(&spiral);
+    assert_eq!(code(&phone.response(1, "SUBSCRIBE")), 200, "{spiral}");
+    phone.notify();
+    let merged = request.replacen("branch=z9hG4bK", "branch=z9hG4bKm", 1);
+    phone.send(&merged);
+    assert_eq!(code(&phone.response(1, "SUBSCRIBE")), 482);
+}
+
+/// Phones of one make that start in the same second may choose the same identifiers for everything.
+#[test]
+fn two_clients_with_the_same_identifiers_are_both_served() {
+    let server = Server::start();
+    let (mut one, mut two) = (server.by_udp(), server.by_udp());
+    let head = "Event: presence\nContent-Type: application/pidf+xml\n";
+    let request = one.request("PUBLISH", BOB, head, &note("one"));
+    let (seen, other) = (one.local().to_string(), two.local().to_string());
+    let twin = request.replace(&seen, &other).replace("one", "two");
+    one.send(&request);
+    two.send(&twin);
+    let tags = [one.response(1, "PUBLISH"), two.response(1, "PUBLISH")].map(|answer| {
+        assert_eq!(code(&answer), 200);
+        text(&answer, Name::SipEtag)
+    });
+    assert_ne!(tags[0], tags[1]);
+    let mut phone = server.by_udp();
+    Dialog::open(&mut phone, BOB, 600, "");
+    let told = body(&phone.notify());
+    assert!(told.contains("one") && told.contains("two"), "{told}");
 }

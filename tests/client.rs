@@ -8,6 +8,8 @@
 
 use std::time::Duration;
 
+use crate::support::process::Process;
+use crate::support::sip::Client as SipClient;
 use actix_rt::{Arbiter, ArbiterHandle};
 use rollcall::client::{self, Client, Kept, Setup, Shutdown, once};
 use rollcall::clock::Clock;
@@ -339,4 +341,42 @@ fn one_state_is_published_refreshed_and_removed_by_hand() {
         server.answer(&removal, "200 OK", "").await;
         end.await.expect("a task");
     });
+}
+
+/// ```text
+///   rollcall publish        redirector         rollcall server
+///     | -- PUBLISH ----------> |                    |
+///     | <-- 302, Contact ----- |                    |
+///     | -- PUBLISH, CSeq + 1 ---------------------> |
+///     | <-- 200 ----------------------------------- |
+/// ```
+#[test]
+fn a_publisher_follows_a_redirection() {
+    let server = Process::rollcall(&[
+        "server",
+        "--store",
+        "memory:",
+        "--listen",
+        "udp:127.0.0.1:0",
+    ]);
+    let target = format!("sip:bob@{}", server.listening("udp"));
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let mut redirector = SipClient::on(socket);
+    let first = format!("sip:{}", redirector.address());
+    let publish = Process::rollcall(&[
+        "publish",
+        "sip:bob@example.com",
+        "--server",
+        &first,
+        "--note",
+        "moved",
+    ]);
+    let request = redirector.expect("a PUBLISH", Message::is_request);
+    redirector.answer_to_sender(&request, 302, &format!("Moved\nContact: <{target}>"));
+    publish.wait_for("the end", |line| {
+        line.starts_with("published sip:bob@example.com")
+    });
+    let home = format!("sip:{}", server.listening("udp"));
+    let seen = Process::rollcall(&["watch", "--once", &target, "--server", &home]);
+    seen.wait_for("the state", |line| line.contains("moved"));
 }

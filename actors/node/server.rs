@@ -138,6 +138,8 @@ impl ServerNode {
             in_flight: settings.limits.in_flight,
             connections: settings.limits.connections,
             datagram: settings.limits.datagram,
+            // A phone that has moved says so by its next SUBSCRIBE.
+            follow_redirects: false,
             tls: tls.clone(),
             name_servers: settings.dns.servers.clone(),
         };

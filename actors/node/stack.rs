@@ -38,6 +38,8 @@ pub struct Plan {
     pub connections: usize,
     /// The longest request over UDP; see [`Settings::datagram`].
     pub datagram: Option<usize>,
+    /// Whether requests follow a 3xx; see [`Settings::follow_redirects`].
+    pub follow_redirects: bool,
     /// Certificates.
     pub tls: Tls,
     /// Who is asked for the servers of names; those of this machine when empty.
@@ -64,6 +66,7 @@ impl Plan {
             in_flight: 4096,
             connections: 1024,
             datagram: None,
+            follow_redirects: true,
             tls: Tls::default(),
             name_servers: Vec::new(),
         }
@@ -103,6 +106,7 @@ impl Stack {
                         user_agent: plan.user_agent.clone(),
                         max_in_flight: plan.in_flight,
                         datagram: plan.datagram,
+                        follow_redirects: plan.follow_redirects,
                         ..Settings::default()
                     },
                     modules: modules.clone(),

@@ -100,7 +100,7 @@ fn server(outgoing: &Outgoing) -> String {
 }
 
 /// Header lines with a CSeq higher by one: a request with other headers is another request (RFC 3261, 22.2).
-fn with_next_cseq(head: &Bytes) -> Option<Bytes> {
+pub(super) fn with_next_cseq(head: &Bytes) -> Option<Bytes> {
     let text = std::str::from_utf8(head).ok()?;
     let begin = text.find("CSeq: ")? + "CSeq: ".len();
     let end = begin + text[begin..].find("\r\n")?;

@@ -23,6 +23,8 @@ pub struct Counters {
     pub challenged: u64,
     /// Requests of ours that went out again with credentials.
     pub credentials_sent: u64,
+    /// Requests of ours that went on to where a 3xx pointed.
+    pub redirected: u64,
     /// ACKs: none is ever answered.
     pub acks: u64,
     /// Retransmitted requests whose original is still being worked on: absorbed.

@@ -22,6 +22,8 @@ pub struct Settings {
     pub authentication: Option<Arc<Authentication>>,
     /// What challenges to our own requests are answered with; they are handed to the module when `None`.
     pub credentials: Option<Credentials>,
+    /// Whether requests of ours follow a 3xx (RFC 3261, 8.1.3.4), which needs a copy of each until it has ended.
+    pub follow_redirects: bool,
     /// T1, T2, T4.
     pub timers: transaction::Timers,
     /// Server header of responses, if any.
@@ -49,6 +51,7 @@ impl Default for Settings {
             shards: 1,
             authentication: None,
             credentials: None,
+            follow_redirects: false,
             timers: transaction::Timers::default(),
             server_name: None,
             datagram: None,

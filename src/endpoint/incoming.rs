@@ -223,7 +223,20 @@ impl Endpoint {
                     && let Some(again) = account.answer(origin, token, &message)
                 {
                     self.counters.credentials_sent += 1;
+                    if let Some(redirects) = &mut self.redirects {
+                        redirects.renew(origin, &again);
+                    }
                     return self.send_again(now, origin, again, out);
+                }
+                if let Some(redirects) = &mut self.redirects
+                    && let Some(again) = redirects.follow(origin, token, &message)
+                {
+                    self.counters.redirected += 1;
+                    if let Some(account) = &mut self.account {
+                        account.keep(origin, &again);
+                    }
+                    self.courses.forget(origin, token);
+                    return self.dispatch(now, origin, again, out);
                 }
                 self.forget(origin, token);
                 let outcome = Outcome {

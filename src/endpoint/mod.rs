@@ -24,6 +24,7 @@ mod large;
 mod locate;
 mod modules;
 mod outgoing;
+mod redirect;
 mod respond;
 mod succession;
 
@@ -50,6 +51,7 @@ use crate::time::{Timestamp, Wheel};
 use crate::transaction::{Clients, Ended, Fired, Servers, Timer};
 use account::Account;
 use locate::Failure;
+use redirect::Redirects;
 
 /// The longest message that fits a datagram: IPv4's 65,535 bytes less the headers of IP and UDP.
 const MAX_DATAGRAM: usize = 65_507;
@@ -70,6 +72,8 @@ pub struct Endpoint {
     challenger: Option<Challenger>,
     /// Answers challenges to our own requests, if there is what to answer with.
     account: Option<Account>,
+    /// Follows redirections of our own requests, where that is asked for.
+    redirects: Option<Redirects>,
     entropy: Entropy,
     counters: Counters,
     /// Secret of this endpoint: no outsider can make keys or tags collide.
@@ -108,6 +112,7 @@ impl Endpoint {
         Self {
             challenger: settings.authentication.clone().map(Challenger::new),
             account: settings.credentials.clone().map(Account::new),
+            redirects: settings.follow_redirects.then(Redirects::default),
             settings,
             modules,
             entropy,
@@ -337,6 +342,9 @@ impl Endpoint {
         self.courses.forget(origin, token);
         if let Some(account) = &mut self.account {
             account.forget(origin, token);
+        }
+        if let Some(redirects) = &mut self.redirects {
+            redirects.forget(origin, token);
         }
     }
 

@@ -116,6 +116,9 @@ impl Endpoint {
         if let Some(account) = &mut self.account {
             account.keep(origin, &outgoing);
         }
+        if let Some(redirects) = &mut self.redirects {
+            redirects.keep(origin, &outgoing);
+        }
         self.dispatch(now, origin, outgoing, out);
     }
 

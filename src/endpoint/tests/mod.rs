@@ -7,6 +7,7 @@ mod incoming;
 mod large;
 mod locate;
 mod outgoing;
+mod redirect;
 mod responses;
 mod sharding;
 mod succession;

@@ -267,3 +267,21 @@ fn accounts_are_added_listed_and_removed() {
     assert_eq!(status, Some(1));
     assert!(told.contains("line 1: it has not four fields"), "{told}");
 }
+
+#[test]
+fn an_account_may_stand_in_the_config_itself_and_is_shown_to_nobody() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("server.toml");
+    let text = "listen = [\"udp:127.0.0.1:0\"]\ndomain = [\"example.com\"]\nstore = \"memory:\"\nauth = \"digest\"\n\
+                [digest]\naccounts = [\"bob:se:cret\"]\n";
+    std::fs::write(&config, text).expect("a file");
+    let config = config.to_str().expect("a plain path");
+    let server = Process::rollcall(&["server", "--config", config, "--log", "trace"]);
+    let mut peer = Peer::udp(server.listening("udp"));
+    let (_, answer) = ask(&mut peer, "PUBLISH", BOB, "bob", "se:cret");
+    assert_eq!(code(&answer), 200, "{answer:?}");
+    let (_, answer) = ask(&mut peer, "PUBLISH", BOB, "bob", "se");
+    assert_eq!(code(&answer), 401, "{answer:?}");
+    let said = server.lines().join("\n");
+    assert!(!said.contains("se:cret"), "{said}");
+}

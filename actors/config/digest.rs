@@ -4,11 +4,11 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rollcall_core::digest::{Algorithm, Credentials};
+use rollcall_core::digest::{Algorithm, Credentials, Users};
 
 use super::PATH;
 use super::address::IP;
-use super::kind::{List, OneOf, Optional, Span, words};
+use super::kind::{List, OneOf, Optional, Span, Text, words};
 use super::section::Section;
 
 /// How a server authenticates, when it does.
@@ -16,6 +16,8 @@ use super::section::Section;
 pub struct Digest {
     /// The file of accounts.
     pub users: Option<PathBuf>,
+    /// Names and passwords said in the config itself.
+    pub accounts: Vec<NameAndPassword>,
     /// The realm; the first domain when `None`.
     pub realm: Option<String>,
     /// What is offered, in this order.
@@ -36,6 +38,13 @@ impl Digest {
                 "The accounts, as rollcall user add writes them: hashes, no passwords. Read when the server starts.",
                 Optional { none: "", meaning: "no accounts", kind: PATH },
                 None,
+            ),
+            accounts: s.key(
+                "accounts",
+                "Accounts in this file itself, as NAME:PASSWORD, beside those of users: for a handful, where nobody else can read \
+                 the file.",
+                List { least: 0, kind: ACCOUNT },
+                Vec::new(),
             ),
             realm: s.key(
                 "realm",
@@ -79,6 +88,41 @@ impl Digest {
         }
     }
 }
+
+/// An account as the config says it. Its password is shown to nobody.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NameAndPassword {
+    /// The user name.
+    pub name: String,
+    /// In plain text.
+    pub password: String,
+}
+
+impl std::fmt::Debug for NameAndPassword {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:…", self.name)
+    }
+}
+
+const ACCOUNT: Text<NameAndPassword> = Text {
+    allowed: "a text like \"NAME:PASSWORD\"",
+    read: |text| {
+        let (name, password) = text.split_once(':').ok_or("has no colon")?;
+        if password.is_empty() {
+            return Err("has no password".to_owned());
+        }
+        if !Users::default().add(name, "realm", password) {
+            return Err(
+                "has a name that is empty, begins with # or holds a quote or line break".to_owned(),
+            );
+        }
+        Ok(NameAndPassword {
+            name: name.to_owned(),
+            password: password.to_owned(),
+        })
+    },
+    write: |account| format!("{}:{}", account.name, account.password),
+};
 
 /// The account of a client, if it has one. The password may be given by `ROLLCALL_PASSWORD`, too.
 pub(super) fn account(s: &mut Section<'_>) -> Option<Credentials> {

@@ -335,10 +335,11 @@ impl Server {
     /// Without authentication a server that strangers reach is somebody's decision, never a default; and with it, somebody
     /// must be able to log in.
     fn check_openness(&self, s: &mut Section<'_>) {
-        let nobody = self.digest.users.is_none() && self.digest.trusted.is_empty();
+        let nobody = self.digest.users.is_none()
+            && self.digest.accounts.is_empty()
+            && self.digest.trusted.is_empty();
         if self.auth == Auth::Digest && nobody {
-            let sentence =
-                "digest needs digest.users, a file of accounts that rollcall user add writes";
+            let sentence = "digest needs digest.users, a file of accounts that rollcall user add writes, or digest.accounts";
             s.problem("auth", sentence.to_owned());
         }
         let Some(open) = self.open() else {

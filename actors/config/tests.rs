@@ -116,6 +116,27 @@ fn a_server_that_strangers_reach_must_be_meant() {
 }
 
 #[test]
+fn an_account_in_the_config_has_a_name_and_a_password() {
+    let with = |entry: &str| format!("auth = \"digest\"\n[digest]\naccounts = [{entry}]\n");
+    let loaded = read::<Server>(None, &with("\"bob:a:b\""), Flags::default()).unwrap();
+    let account = &loaded.settings.digest.accounts[0];
+    assert_eq!((&*account.name, &*account.password), ("bob", "a:b"));
+    assert_eq!(format!("{account:?}"), "bob:…");
+    for (entry, wrong) in [
+        ("\"bob\"", "\"bob\" has no colon"),
+        ("\"bob:\"", "\"bob:\" has no password"),
+        (
+            "\":x\"",
+            "\":x\" has a name that is empty, begins with # or holds a quote or line break",
+        ),
+    ] {
+        let problems = problems::<Server>(&with(entry));
+        let told = problems.iter().any(|problem| problem.contains(wrong));
+        assert!(told, "{problems:?}");
+    }
+}
+
+#[test]
 fn what_is_encrypted_needs_a_certificate() {
     let listen = "listen = \"wss:127.0.0.1:443\"\n";
     assert_eq!(

@@ -1,4 +1,4 @@
-//! What a Presence Server's configuration means for its endpoints: accounts from their file, and a key for nonces.
+//! What a Presence Server's configuration means for its endpoints: accounts from their file and its own, and a key for nonces.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ pub(super) fn authentication(
         return Ok(None);
     }
     let digest = &settings.digest;
-    let users = match &digest.users {
+    let mut users = match &digest.users {
         None => Users::default(),
         Some(path) => {
             let wrong = |error: String| NodeError::Users {
@@ -40,6 +40,10 @@ pub(super) fn authentication(
     let first = settings.domains.first().cloned();
     let realm = digest.realm.clone().or_else(|| first.clone());
     let realm = realm.unwrap_or_else(|| "rollcall".to_owned());
+    for account in &digest.accounts {
+        // Its name was found good when the config was read.
+        users.add(&account.name, &realm, &account.password);
+    }
     tracing::info!(
         realm,
         users = users.count(&realm),

@@ -20,6 +20,7 @@ use super::stream::{InputEnd, OVERHEAD, StreamInput, serve};
 use super::{Endpoint, trace};
 use crate::messages::{ModuleInput, ToModule};
 use crate::transport::Wire;
+use crate::transport::tls::Shown;
 
 /// Bytes that wait for a peer to read them; one that lets more wait is too slow.
 const QUEUE: usize = 1 << 20;
@@ -40,6 +41,10 @@ struct Row {
     ended: bool,
     /// The host that the peer's certificate was checked to speak for.
     verified: Option<String>,
+    /// The certificate of a peer that has connected to us.
+    shown: Option<Shown>,
+    /// Where it says that it may be reached over this connection, too (RFC 5923).
+    alias: Option<SocketAddr>,
 }
 
 /// The connections of a shard.
@@ -50,6 +55,8 @@ pub(super) struct Connections {
     /// Ordered, so that closing all of them takes the same order in every run.
     rows: BTreeMap<ConnectionId, Row>,
     by_remote: FxHashMap<(Transport, SocketAddr), ConnectionId>,
+    /// Connections over TLS whose peers are reached at this place as well, the latest last. Several, since anybody may say so.
+    by_alias: FxHashMap<SocketAddr, Vec<ConnectionId>>,
 }
 
 /// What became of bytes for a connection.
@@ -70,6 +77,7 @@ impl Connections {
             opened: 0,
             rows: BTreeMap::new(),
             by_remote: FxHashMap::default(),
+            by_alias: FxHashMap::default(),
         }
     }
 
@@ -105,6 +113,8 @@ impl Connections {
                 owed: 0,
                 ended: false,
                 verified: None,
+                shown: None,
+                alias: None,
             },
         );
         self.by_remote.insert((flow.transport, flow.remote), id);
@@ -118,13 +128,54 @@ impl Connections {
         }
     }
 
+    /// Remembers the certificate of a peer that has connected to us.
+    pub fn shown(&mut self, id: ConnectionId, shown: Shown) {
+        if let Some(row) = self.rows.get_mut(&id) {
+            row.shown = Some(shown);
+        }
+    }
+
+    /// Requests to the peer at this port of its address take its connection, if its certificate speaks for the host that they
+    /// are for (RFC 5923, 8.2).
+    pub fn alias(&mut self, id: ConnectionId, port: u16) {
+        let Some(row) = self.rows.get_mut(&id) else {
+            return;
+        };
+        let place = SocketAddr::new(row.flow.remote.ip(), port);
+        let before = row.alias.replace(place);
+        if before != Some(place) {
+            self.forget_alias(id, before);
+            self.by_alias.entry(place).or_default().push(id);
+        }
+    }
+
     /// The flow of a connection to this peer that can still be written to. Over TLS it must have been checked to be
     /// `host`: who shares an address with it is not it (RFC 5922, 7.3).
     pub fn to(&self, transport: Transport, remote: SocketAddr, host: &str) -> Option<Flow> {
-        let row = self.rows.get(self.by_remote.get(&(transport, remote))?)?;
-        let is_it = |verified: &String| verified.eq_ignore_ascii_case(host);
-        let sure = !transport.is_secure() || row.verified.as_ref().is_some_and(is_it);
-        (row.queue.is_some() && !row.ended && sure).then_some(row.flow)
+        let usable = |id: &ConnectionId| {
+            let row = self.rows.get(id)?;
+            let is_it = |verified: &String| verified.eq_ignore_ascii_case(host);
+            let sure = !transport.is_secure()
+                || row.verified.as_ref().is_some_and(is_it)
+                || row.shown.as_ref().is_some_and(|shown| shown.names(host));
+            (row.queue.is_some() && !row.ended && sure).then_some(row.flow)
+        };
+        let own = self.by_remote.get(&(transport, remote)).and_then(usable);
+        let offered = || {
+            let offered = self.by_alias.get(&remote)?;
+            offered.iter().rev().find_map(usable)
+        };
+        own.or_else(|| offered().filter(|flow| flow.transport == transport))
+    }
+
+    fn forget_alias(&mut self, id: ConnectionId, place: Option<SocketAddr>) {
+        let Some(place) = place else { return };
+        if let Some(offered) = self.by_alias.get_mut(&place) {
+            offered.retain(|own| *own != id);
+            if offered.is_empty() {
+                self.by_alias.remove(&place);
+            }
+        }
     }
 
     pub fn send(&mut self, id: ConnectionId, bytes: Bytes) -> Queued {
@@ -181,6 +232,7 @@ impl Connections {
         if self.by_remote.get(&place) == Some(&id) {
             self.by_remote.remove(&place);
         }
+        self.forget_alias(id, row.alias);
         true
     }
 
@@ -188,6 +240,7 @@ impl Connections {
     pub fn close_all(&mut self) {
         self.rows.clear();
         self.by_remote.clear();
+        self.by_alias.clear();
     }
 }
 

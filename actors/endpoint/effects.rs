@@ -55,6 +55,7 @@ impl Endpoint {
                     .or_default()
                     .push(Handed::Received(flow, bytes));
             }
+            Effect::Alias { connection, port } => self.connections.alias(connection, port),
             Effect::Close { connection } => self.connections.close(connection),
         }
     }

@@ -40,6 +40,8 @@ struct Accepted {
     bound: SocketAddr,
     /// Whether the peer has shown a certificate that lets it speak for anybody.
     trusted: bool,
+    /// The certificate it has shown.
+    shown: Option<tls::Shown>,
 }
 
 enum Opened {
@@ -136,11 +138,11 @@ impl Gate {
     /// Shakes hands, as the transport asks.
     async fn pass(&self, stream: Stream, remote: SocketAddr) -> io::Result<Accepted> {
         let local = stream.local_addr().ok();
-        let (stream, trusted) = if self.transport.is_secure() {
-            let tls::Accepted { stream, trusted } = self.tls.accept(stream).await?;
-            (stream, trusted)
+        let (stream, trusted, shown) = if self.transport.is_secure() {
+            let accepted = self.tls.accept(stream).await?;
+            (accepted.stream, accepted.trusted, accepted.shown)
         } else {
-            (stream, false)
+            (stream, false, None)
         };
         let wire = match self.transport {
             Transport::Ws | Transport::Wss => Wire::Web(Box::new(web::accept(stream).await?)),
@@ -153,6 +155,7 @@ impl Gate {
             remote,
             bound: self.bound,
             trusted,
+            shown,
         })
     }
 
@@ -243,6 +246,7 @@ impl Handler<Accepted> for Endpoint {
             remote,
             bound,
             trusted,
+            shown,
         }: Accepted,
         ctx: &mut Context<Self>,
     ) {
@@ -269,6 +273,10 @@ impl Handler<Accepted> for Endpoint {
         let flow = self.connections.open(wire, flow, ctx.address());
         if trusted {
             self.ask(|core, _, _| core.trust(&flow));
+        }
+        if let Some(shown) = shown {
+            self.connections.shown(flow.connection, shown);
+            self.ask(|core, _, _| core.certify(&flow));
         }
         tracing::debug!(%remote, %transport, connection = flow.connection.0, trusted, "connection accepted");
     }

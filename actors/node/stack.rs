@@ -107,6 +107,7 @@ impl Stack {
                         max_in_flight: plan.in_flight,
                         datagram: plan.datagram,
                         follow_redirects: plan.follow_redirects,
+                        alias: plan.tls.has_certificate(),
                         ..Settings::default()
                     },
                     modules: modules.clone(),

@@ -97,7 +97,8 @@ impl World {
                         .located(self.now, ticket, nowhere, &mut effects);
                     self.of_endpoint(effects);
                 }
-                endpoint::Effect::Observe { .. }
+                endpoint::Effect::Alias { .. }
+                | endpoint::Effect::Observe { .. }
                 | endpoint::Effect::HandOver { .. }
                 | endpoint::Effect::Close { .. } => {}
             }

@@ -24,6 +24,9 @@ pub struct Settings {
     pub credentials: Option<Credentials>,
     /// Whether requests of ours follow a 3xx (RFC 3261, 8.1.3.4), which needs a copy of each until it has ended.
     pub follow_redirects: bool,
+    /// Whether requests over TLS offer their connections for requests the other way (RFC 5923, 8.1): for nodes that show a
+    /// certificate themselves.
+    pub alias: bool,
     /// T1, T2, T4.
     pub timers: transaction::Timers,
     /// Server header of responses, if any.
@@ -52,6 +55,7 @@ impl Default for Settings {
             authentication: None,
             credentials: None,
             follow_redirects: false,
+            alias: false,
             timers: transaction::Timers::default(),
             server_name: None,
             datagram: None,
@@ -102,6 +106,14 @@ pub enum Effect {
         port: Option<u16>,
         /// The name by which the place was found, which a certificate must bear; without one it is the address.
         name: Option<String>,
+    },
+    /// The peer of this connection says that requests to it at this port of its address may take the connection as well
+    /// (RFC 5923, 8.2), and has shown a certificate.
+    Alias {
+        /// Its connection.
+        connection: ConnectionId,
+        /// The port it is reached at.
+        port: u16,
     },
     /// A request for a module, which owes one [`crate::exchange::Reply`].
     Deliver {

@@ -2,7 +2,7 @@
 
 use super::check::{self, Refusal, Verdict};
 use super::{Effect, Endpoint, Sharding};
-use crate::exchange::{Flow, Identity, Incoming, Outcome, OutcomeResult, TransactionId};
+use crate::exchange::{Flow, Identity, Incoming, Outcome, OutcomeResult, TransactionId, Transport};
 use crate::sip::{Message, Method, Name, StatusCode, Via};
 use crate::time::Timestamp;
 use crate::transaction::{Ended, Found, Pending, Received, branch_of_ours, merge_key, server_key};
@@ -38,6 +38,7 @@ impl Endpoint {
             Ok(via) => via,
             Err(error) => return self.refuse(now, &flow, &message, &Refusal::Header(error), out),
         };
+        self.offered(&flow, &via, out);
         server_key(&mut self.key, &message, &method, &via, &flow);
         if let Some(found) = self.servers.find(&self.key) {
             return self.again(found, out);
@@ -245,6 +246,20 @@ impl Endpoint {
                 };
                 out.push(Effect::Outcome { origin, outcome });
             }
+        }
+    }
+}
+
+impl Endpoint {
+    /// Takes the offer of a connection for requests the other way (RFC 5923, 8.2).
+    fn offered(&self, flow: &Flow, via: &Via, out: &mut Vec<Effect>) {
+        if flow.transport == Transport::Tls
+            && self.certified.contains(&flow.connection)
+            && via.params.has("alias")
+        {
+            let port = via.port.unwrap_or(flow.transport.default_port());
+            let connection = flow.connection;
+            out.push(Effect::Alias { connection, port });
         }
     }
 }

@@ -96,6 +96,8 @@ pub struct Endpoint {
     connections: FxHashMap<ConnectionId, SocketAddr>,
     /// Those of them whose peers speak for anybody, by their certificates.
     trusted: FxHashSet<ConnectionId>,
+    /// Those whose peers have shown a certificate when they connected to us.
+    certified: FxHashSet<ConnectionId>,
     /// For building transaction keys.
     key: Vec<u8>,
     /// For building header lines.
@@ -129,6 +131,7 @@ impl Endpoint {
             learned: Vec::new(),
             connections: FxHashMap::default(),
             trusted: FxHashSet::default(),
+            certified: FxHashSet::default(),
             key: Vec::new(),
             head: Vec::new(),
             buffer: Vec::new(),
@@ -146,6 +149,11 @@ impl Endpoint {
         if let Some(challenger) = &mut self.challenger {
             challenger.renew(how);
         }
+    }
+
+    /// The peer of this connection has shown a certificate: it may offer the connection for requests of ours (RFC 5923).
+    pub fn certify(&mut self, flow: &Flow) {
+        self.certified.insert(flow.connection);
     }
 
     /// From now on the peer of this connection needs no password and speaks for anybody: its certificate says so.
@@ -210,6 +218,7 @@ impl Endpoint {
     ) {
         self.connections.remove(&connection);
         self.trusted.remove(&connection);
+        self.certified.remove(&connection);
         let failed = self.clients.fail(&mut self.wheel, |flow| {
             flow.transport.is_reliable() && flow.connection == connection
         });

@@ -417,8 +417,13 @@ impl Endpoint {
             ";rport"
         };
         let branch = branch(self.settings.shard, token);
+        let alias = if self.settings.alias && flow.transport == Transport::Tls {
+            ";alias"
+        } else {
+            ""
+        };
         let via = format!(
-            "SIP/2.0/{} {ours};branch={branch}{rport}",
+            "SIP/2.0/{} {ours};branch={branch}{rport}{alias}",
             flow.transport.via()
         );
         self.buffer.clear();

@@ -17,6 +17,7 @@ impl Endpoint {
         self.counters.clone_from(&failed.counters);
         self.connections.clone_from(&failed.connections);
         self.trusted.clone_from(&failed.trusted);
+        self.certified.clone_from(&failed.certified);
         self.servers.count_on(&failed.servers);
         self.last_ticket = failed.last_ticket;
         self.courses.avoid_on(&failed.courses);

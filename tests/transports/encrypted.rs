@@ -1,12 +1,15 @@
 //! TLS: our own commands and a client by hand.
 
+use std::path::Path;
+
 use rollcall::core::resolve::{Answer, Question, Srv};
+use rollcall::core::sip::Name;
 use rollcall::testkit::NameServer;
 use rollcall::transport::tls::Files;
 
 use super::{Connection, authority, command, path, server};
 use crate::support::eventually;
-use crate::support::sip::{body, code, pidf};
+use crate::support::sip::{Client, body, code, pidf};
 
 const BOB: &str = "sip:bob@example.com";
 
@@ -254,11 +257,7 @@ fn a_notify_goes_down_the_connection_of_its_subscription() {
         "{}",
         body(&first)
     );
-    let via = first
-        .texts(rollcall::core::sip::Name::Via)
-        .next()
-        .expect("a Via")
-        .to_string();
+    let via = first.texts(Name::Via).next().expect("a Via").to_string();
     assert!(via.starts_with("SIP/2.0/TLS 127.0.0.1:"), "{via}");
     watcher.answer(&first);
     let mut publisher = Connection::tls(server.listening("tls"), &files).expect("a handshake");
@@ -269,4 +268,82 @@ fn a_notify_goes_down_the_connection_of_its_subscription() {
     );
     let change = watcher.message();
     assert!(body(&change).contains("here"), "{}", body(&change));
+}
+
+/// ```text
+///   phone                                  server
+///     | == TLS, certificate of localhost ==> |   SUBSCRIBE, Contact <sips:w@localhost:6061>; then it is closed
+///     | == TLS, the same certificate ======> |   OPTIONS, Via localhost:6061;alias
+///     | <------------ NOTIFY --------------- |   for localhost:6061, where nobody listens
+/// ```
+#[test]
+fn a_connection_that_its_peer_offers_serves_requests_the_other_way() {
+    let (folder, authority, ca) = authority();
+    let issue = |name: &str, host: &str| {
+        let file = folder.path().join(name);
+        authority.issue(&file, &[host]);
+        file
+    };
+    let own = issue("server.pem", "localhost");
+    let lines = format!(
+        "shards = 1\n[tls]\ncertificate = \"{}\"\nclient_ca = \"{}\"",
+        path(&own),
+        path(&ca)
+    );
+    let server = server(folder.path(), &["tls", "udp"], &lines);
+    let connect = |certificate: &Path| {
+        let files = Files {
+            certificate: Some(certificate.to_owned()),
+            authorities: Some(ca.clone()),
+            ..Files::default()
+        };
+        Connection::tls(server.listening("tls"), &files).expect("a handshake")
+    };
+    let phone = issue("phone.pem", "localhost");
+    let stranger = issue("stranger.pem", "stranger.example.com");
+    let mut watcher = connect(&phone);
+    let lines = "Event: presence\nContact: <sips:w@localhost:6061>\nExpires: 600\n";
+    assert_eq!(code(&watcher.ask("SUBSCRIBE", BOB, lines, "")), 200);
+    let first = watcher.message();
+    watcher.answer(&first);
+    drop(watcher);
+    let offer = |connection: &mut Connection| {
+        let request = connection.request("OPTIONS", "sip:example.com", "", "");
+        let sent_by = request.split("Via: SIP/2.0/TLS ").nth(1).expect("a Via");
+        let sent_by = sent_by.split(';').next().expect("a host").to_owned();
+        let offer = request.replacen(&format!("{sent_by};"), "localhost:6061;alias;", 1);
+        connection.send(offer);
+        assert_eq!(code(&connection.message()), 200);
+    };
+    let mut thief = connect(&stranger);
+    let mut again = connect(&phone);
+    offer(&mut again);
+    eventually("the end of the first connection", || {
+        let from = server.lines().len();
+        server.signal("USR1");
+        let is = |line: &str| line.starts_with("endpoint 0:");
+        let (_, line) = server.wait_for_from(from, "counters", is);
+        line.contains(" connections=2").then_some(())
+    });
+    let mut desk = Client::new(server.listening("udp"));
+    let mut tag = None;
+    for note in ["over the alias", "and again"] {
+        let document = pidf(BOB, "open", note);
+        let answer = desk.publish(BOB, tag.as_deref(), &document);
+        tag = answer.text(Name::SipEtag).map(|tag| tag.into_owned());
+        let notify = again.message();
+        assert_eq!(notify.uri_text(), "sips:w@localhost:6061");
+        assert!(body(&notify).contains(note), "{}", body(&notify));
+        again.answer(&notify);
+    }
+    // Whose certificate does not name the host is not believed, and takes nothing away.
+    offer(&mut thief);
+    desk.publish(
+        BOB,
+        tag.as_deref(),
+        &pidf(BOB, "open", "for the phone alone"),
+    );
+    let notify = again.message();
+    let told = body(&notify);
+    assert!(told.contains("for the phone alone"), "{told}");
 }

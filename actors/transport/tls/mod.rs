@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
-use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
@@ -67,6 +67,19 @@ pub struct Accepted {
     pub stream: Stream,
     /// Whether the peer has shown a certificate with a trusted name.
     pub trusted: bool,
+    /// The certificate that it has shown, if any, which one of our authorities has signed.
+    pub shown: Option<Shown>,
+}
+
+/// The certificate of a peer.
+#[derive(Clone, Debug)]
+pub struct Shown(CertificateDer<'static>);
+
+impl Shown {
+    /// Whether it speaks for this domain (RFC 5922, 7.1).
+    pub fn names(&self, domain: &str) -> bool {
+        identity::names(&self.0, domain)
+    }
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -133,6 +146,11 @@ impl Tls {
         self.own.as_ref().map(|own| own.fingerprint())
     }
 
+    /// Whether peers that we connect to are shown a certificate.
+    pub fn has_certificate(&self) -> bool {
+        self.own.is_some()
+    }
+
     /// Shakes hands with somebody who has connected. There is no time limit but the caller's.
     pub async fn accept(&self, stream: Stream) -> io::Result<Accepted> {
         let acceptor = self
@@ -140,13 +158,16 @@ impl Tls {
             .as_ref()
             .ok_or_else(|| other("there is no certificate"))?;
         let stream = acceptor.accept(stream).await?;
-        let shown = stream.get_ref().1.peer_certificates();
+        let chain = stream.get_ref().1.peer_certificates();
+        let end = chain.and_then(|chain| chain.first());
+        let shown = end.map(|end| Shown(end.clone().into_owned()));
         let trusted = shown
-            .and_then(|chain| chain.first())
-            .is_some_and(|end| self.trusted.iter().any(|name| identity::names(end, name)));
+            .as_ref()
+            .is_some_and(|shown| self.trusted.iter().any(|name| shown.names(name)));
         Ok(Accepted {
             stream: Box::new(stream),
             trusted,
+            shown,
         })
     }
 

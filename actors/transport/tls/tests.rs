@@ -74,6 +74,7 @@ async fn meet(server: &Tls, client: &Tls, host: &str) -> Result<bool, String> {
         let Accepted {
             mut stream,
             trusted,
+            ..
         } = server.accept(Box::new(theirs)).await?;
         let mut line = [0; 5];
         stream.read_exact(&mut line).await?;

@@ -1,6 +1,7 @@
 //! The endpoint as a value: bytes in, effects out, time as the test says.
 
 mod account;
+mod alias;
 mod any_input;
 mod checks;
 mod incoming;
@@ -192,6 +193,7 @@ fn show(effects: &[Effect]) -> Vec<String> {
             let start = text.lines().next().unwrap_or_default();
             format!("{} to {} {start}", flow.transport, flow.remote)
         }
+        Effect::Alias { connection, port } => format!("alias {} {port}", connection.0),
         Effect::Route {
             ticket,
             transport,

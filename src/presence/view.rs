@@ -271,9 +271,11 @@ fn merge<'a>(id: String, mut groups: Vec<Published<'a>>, changes: &mut Changes) 
                 Meaning::DeviceId(_) => {
                     device_id.get_or_insert(part);
                 }
-                // Phones with nothing to say send it empty; that must not silence a calendar.
-                Meaning::Activities { names, notes } if names.is_empty() && notes.is_empty() => {
-                    empty.push(part)
+                // Phones with nothing to say send it empty, or as unknown (RFC 4480, 3.2); that must not silence a calendar.
+                Meaning::Activities { names, notes }
+                    if notes.is_empty() && names.iter().all(|name| name == "unknown") =>
+                {
+                    empty.push(part);
                 }
                 Meaning::Activities { .. } | Meaning::Other => {
                     match said.get(&(&*piece.namespace, &*piece.local)) {

@@ -1,7 +1,7 @@
 //! What watchers see of several publishers (RFC 3903, 6; RFC 4479), and of extensions that nobody here knows.
 
 use bytes::Bytes;
-use rollcall::core::pidf::{Basic, Document, Limits};
+use rollcall::core::pidf::{Basic, Document, Limits, write_moment};
 use rollcall::core::presence::Summary;
 use rollcall::core::sip::{Message, Name};
 use rollcall::core::time::Timestamp;
@@ -197,4 +197,37 @@ fn escapes_and_case_of_a_presentity_are_compared_as_uris_are() {
     }
     let read = Document::parse(&Bytes::from(pidf(BOB, "t", "open", "")), &Limits::default());
     assert_eq!(read.expect("a document").entity(), BOB);
+}
+
+/// ```text
+///   desk                          server                    phone
+///     | -- PUBLISH, meeting from a -> | -- NOTIFY, working --> |
+///     |    second on, for another     | -- NOTIFY, meeting --> |   a second later, by itself
+///     |                               | -- NOTIFY, working --> |   and another one
+/// ```
+#[test]
+fn a_meeting_begins_and_ends_by_itself_while_a_watcher_looks_on() {
+    let server = Server::start();
+    let mut phone = watch(&server);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let now =
+        u64::try_from(now.expect("after 1970").as_millis()).expect("before the year 584542046");
+    let moment = |seconds: u64| write_moment(Timestamp::from_millis(now + seconds * 1000));
+    let person = format!(
+        "<dm:person xmlns:dm=\"urn:ietf:params:xml:ns:pidf:data-model\" xmlns:rpid=\"urn:ietf:params:xml:ns:pidf:rpid\" id=\"p\">\
+         <rpid:activities><rpid:working/></rpid:activities>\
+         <rpid:activities from=\"{}\" until=\"{}\"><rpid:meeting/></rpid:activities></dm:person></presence>",
+        moment(1),
+        moment(2)
+    );
+    let whole = pidf(BOB, "desk", "open", "").replace("</presence>", &person);
+    published(&mut server.by_udp(), BOB, "", &whole);
+    let told = [phone.notify(), phone.notify(), phone.notify()].map(|notify| {
+        let text = body(&notify);
+        (
+            text.contains("<rpid:working/>"),
+            text.contains("<rpid:meeting/>"),
+        )
+    });
+    assert_eq!(told, [(true, false), (false, true), (true, false)]);
 }

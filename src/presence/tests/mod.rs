@@ -3,6 +3,7 @@
 mod any;
 mod names;
 mod people;
+mod rules;
 
 use bytes::Bytes;
 

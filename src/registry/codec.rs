@@ -162,11 +162,7 @@ impl Record {
             kind @ (BINDING | BINDING_OF_DEVICE) => Self::Binding(BindingRecord {
                 aor: reader.text("aor")?,
                 contact: reader.text("contact")?,
-                q: if reader.flag("q")? {
-                    Some(reader.u16("q")?)
-                } else {
-                    None
-                },
+                q: reader.option("q", Reader::u16)?,
                 call_id: reader.text("call_id")?,
                 cseq: reader.u32("cseq")?,
                 expires_at: reader.time("expires_at")?,
@@ -175,15 +171,15 @@ impl Record {
                 } else {
                     reader.text("path")?
                 },
-                instance: if kind == BINDING_OF_DEVICE && reader.flag("instance")? {
-                    Some(reader.text("instance")?)
-                } else {
+                instance: if kind == BINDING {
                     None
+                } else {
+                    reader.option("instance", Reader::text)?
                 },
-                reg_id: if kind == BINDING_OF_DEVICE && reader.flag("reg_id")? {
-                    Some(reader.u32("reg_id")?)
-                } else {
+                reg_id: if kind == BINDING {
                     None
+                } else {
+                    reader.option("reg_id", Reader::u32)?
                 },
             }),
             PUBLICATION => Self::Publication(PublicationRecord {
@@ -200,11 +196,7 @@ impl Record {
                 Self::Subscription(SubscriptionRecord {
                     aor: reader.text("aor")?,
                     package: reader.text("package")?,
-                    event_id: if reader.flag("event_id")? {
-                        Some(reader.text("event_id")?)
-                    } else {
-                        None
-                    },
+                    event_id: reader.option("event_id", Reader::text)?,
                     expires_at: reader.time("expires_at")?,
                     dialog: reader.u64("dialog")?,
                     shard: reader.u8("shard")?,
@@ -212,11 +204,7 @@ impl Record {
                     call_id: reader.span("call_id")?,
                     remote_tag: reader.span("remote_tag")?,
                     target: reader.text("target")?,
-                    first_route: if reader.flag("first_route")? {
-                        Some(reader.text("first_route")?)
-                    } else {
-                        None
-                    },
+                    first_route: reader.option("first_route", Reader::text)?,
                     flow: reader.flow()?,
                     direct: reader.flag("direct")?,
                     remote_cseq: reader.u32("remote_cseq")?,
@@ -338,6 +326,14 @@ impl Reader {
             1 => Ok(true),
             _ => Err(RecordError::Damaged(field)),
         }
+    }
+
+    fn option<T>(
+        &mut self,
+        field: &'static str,
+        read: fn(&mut Self, &'static str) -> Result<T, RecordError>,
+    ) -> Result<Option<T>, RecordError> {
+        self.flag(field)?.then(|| read(self, field)).transpose()
     }
 
     fn blob(&mut self, field: &'static str) -> Result<Bytes, RecordError> {

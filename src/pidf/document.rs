@@ -1,8 +1,10 @@
 //! A PIDF document as it was read: its meaning as far as composition needs it, and the byte spans of its parts.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::xml::Known;
 use super::{Basic, Limits, Note, PidfError, Priority};
@@ -84,9 +86,9 @@ pub enum Child {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binding {
     /// The prefix; empty for the default namespace.
-    pub prefix: Box<str>,
+    pub prefix: Cow<'static, str>,
     /// The namespace name; empty for none.
-    pub uri: Box<str>,
+    pub uri: Cow<'static, str>,
     /// Which one it is.
     pub known: Known,
 }
@@ -99,7 +101,7 @@ pub struct Item {
     /// After the element's name, where a declaration can be put in.
     pub name_end: u32,
     /// The bindings it needs from outside, ascending, each once.
-    pub uses: Vec<u32>,
+    pub uses: SmallVec<[u32; 4]>,
     /// Its part of [`Document::edits`].
     pub edits: Range<u32>,
 }
@@ -217,11 +219,11 @@ pub struct Piece {
     /// The element.
     pub item: Item,
     /// Its namespace, by name for those that the program does not know.
-    pub namespace: Box<str>,
+    pub namespace: Cow<'static, str>,
     /// Which one it is.
     pub known: Known,
     /// Its local name.
-    pub local: Box<str>,
+    pub local: Cow<'static, str>,
     /// When it holds.
     pub window: Window,
     /// What it says.

@@ -3,14 +3,15 @@
 mod names;
 mod values;
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::document::{
     Binding, Child, Document, Edit, Group, Id, Item, Meaning, Piece, Tuple, Window,
 };
-use super::xml::{Known, Scanner, Start, Token, is_space};
+use super::xml::{Declared, Known, Scanner, Start, Token, is_space};
 use super::{Limits, Note, PidfError, Priority, parse_moment};
 use values::{Capture, Value};
 
@@ -51,8 +52,8 @@ struct Reading {
     entity: String,
     plain: bool,
     bindings: Vec<Binding>,
-    /// Bindings by the number of their declaration.
-    numbers: BTreeMap<usize, u32>,
+    /// Bindings by the number of their declaration; [`UNBOUND`] where there is none yet.
+    numbers: Vec<u32>,
     children: Vec<Child>,
     edits: Vec<Edit>,
     /// For each open element, the edit that its end tag needs.
@@ -212,9 +213,9 @@ impl Reading {
         };
         self.piece = Some(Piece {
             item: Item::default(),
-            namespace: scanner.declared(start.declared).uri.as_ref().into(),
+            namespace: namespace(scanner.declared(start.declared)),
             known,
-            local: start.local.into(),
+            local: well_known(&LOCALS, start.local),
             window: window(scanner, known),
             meaning,
         });
@@ -244,7 +245,7 @@ impl Reading {
         let item = Item {
             span: position(start.at)..0,
             name_end: position(start.name_end),
-            uses: Vec::new(),
+            uses: SmallVec::new(),
             edits: edits..edits,
         };
         self.item = Some(OpenItem {
@@ -297,6 +298,41 @@ impl Reading {
             Top::Other => Child::Other(item),
             Top::None => return,
         });
+    }
+}
+
+/// A declaration that no part needs yet.
+const UNBOUND: u32 = u32::MAX;
+
+/// Prefixes and names that documents are full of: they need no memory of their own.
+const PREFIXES: [&str; 4] = ["", "dm", "rpid", "p"];
+const LOCALS: [&str; 15] = [
+    "activities",
+    "note",
+    "timestamp",
+    "deviceID",
+    "user-input",
+    "mood",
+    "place-is",
+    "place-type",
+    "privacy",
+    "sphere",
+    "class",
+    "status-icon",
+    "time-offset",
+    "relationship",
+    "service-class",
+];
+
+fn well_known(names: &'static [&'static str], name: &str) -> Cow<'static, str> {
+    let found = names.iter().find(|own| **own == name);
+    found.map_or_else(|| Cow::Owned(name.to_owned()), |own| Cow::Borrowed(*own))
+}
+
+fn namespace(declared: &Declared<'_>) -> Cow<'static, str> {
+    match declared.known.uri() {
+        Some(uri) => Cow::Borrowed(uri),
+        None => Cow::Owned(declared.uri.clone().into_owned()),
     }
 }
 

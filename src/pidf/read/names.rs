@@ -1,6 +1,6 @@
 //! Which namespace bindings a part of a document needs from outside, and which of its prefixes are not the usual ones.
 
-use super::{Reading, position};
+use super::{PREFIXES, Reading, UNBOUND, namespace, position, well_known};
 use crate::pidf::document::{Binding, Edit, Usual};
 use crate::pidf::xml::{Known, Scanner, Start};
 
@@ -73,13 +73,18 @@ impl Reading {
         if declared.depth >= item_depth || declared.prefix == "xml" {
             return None;
         }
-        Some(*self.numbers.entry(declared.number).or_insert_with(|| {
+        if self.numbers.len() <= declared.number {
+            self.numbers.resize(declared.number + 1, UNBOUND);
+        }
+        let number = &mut self.numbers[declared.number];
+        if *number == UNBOUND {
+            *number = position(self.bindings.len());
             self.bindings.push(Binding {
-                prefix: declared.prefix.into(),
-                uri: declared.uri.as_ref().into(),
+                prefix: well_known(&PREFIXES, declared.prefix),
+                uri: namespace(declared),
                 known: declared.known,
             });
-            position(self.bindings.len() - 1)
-        }))
+        }
+        Some(*number)
     }
 }

@@ -29,6 +29,19 @@ pub enum Known {
 }
 
 impl Known {
+    /// The name of a namespace that is known.
+    pub fn uri(self) -> Option<&'static str> {
+        match self {
+            Self::None => Some(""),
+            Self::Pidf => Some(PIDF_NS),
+            Self::DataModel => Some(DATA_MODEL_NS),
+            Self::Rpid => Some(RPID_NS),
+            Self::PidfDiff => Some(PIDF_DIFF_NS),
+            Self::Xml => Some(XML_NS),
+            Self::Other => None,
+        }
+    }
+
     /// Which of them a namespace name is.
     pub fn of(uri: &str) -> Self {
         match uri {

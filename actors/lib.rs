@@ -54,6 +54,7 @@
 //! ```
 
 pub mod alarm;
+pub mod bench;
 pub mod cli;
 pub mod client;
 pub mod clock;

@@ -66,9 +66,9 @@ impl File {
     }
 }
 
-const COMMANDS: [&str; 10] = [
-    "run", "server", "client", "manager", "simulate", "publish", "watch", "selftest", "watchers",
-    "check",
+const COMMANDS: [&str; 11] = [
+    "run", "server", "client", "manager", "simulate", "publish", "watch", "selftest", "bench",
+    "watchers", "check",
 ];
 
 #[test]
@@ -127,6 +127,17 @@ fn each_command_has_a_help_with_its_flags() {
         ),
         ("watch", &["--server", "--json", "--once", "--count"]),
         ("check", &["--config", "--role"]),
+        (
+            "bench",
+            &[
+                "publish",
+                "fan-out",
+                "subscribe",
+                "refresh",
+                "floor",
+                "compare",
+            ],
+        ),
     ] {
         let output = rollcall(&[command, "--help"]);
         assert_eq!(output.status.code(), Some(0), "{command}");

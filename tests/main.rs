@@ -1,6 +1,7 @@
 //! Black-box and interoperability tests: whole nodes, real sockets, real peers. One binary, a module a subject.
 
 mod authentication;
+mod bench;
 mod cli;
 mod client;
 mod conformance;

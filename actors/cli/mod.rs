@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::Problems;
 use crate::node::NodeError;
 
+mod bench;
 mod check;
 mod client;
 mod descriptors;
@@ -73,6 +74,7 @@ enum Command {
     Publish(publish::Publish),
     Watch(watch::Watch),
     Selftest(selftest::Selftest),
+    Bench(bench::Bench),
     User(user::User),
     Watchers(watchers::Watchers),
     Check(check::Check),
@@ -149,6 +151,7 @@ impl Command {
             | Self::Publish(_)
             | Self::Watch(_)
             | Self::Selftest(_)
+            | Self::Bench(_)
             | Self::User(_)
             | Self::Watchers(_)
             | Self::Check(_) => "warn",
@@ -165,6 +168,7 @@ impl Command {
             Self::Publish(publish) => publish.run(),
             Self::Watch(watch) => watch.run(),
             Self::Selftest(selftest) => selftest.run(),
+            Self::Bench(bench) => bench.run(),
             Self::User(user) => user.run(),
             Self::Watchers(watchers) => watchers.run(),
             Self::Check(check) => check.run(),

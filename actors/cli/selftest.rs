@@ -143,7 +143,7 @@ impl Selftest {
 }
 
 /// A host as it stands in a URI.
-fn bracketed(host: &str) -> String {
+pub(super) fn bracketed(host: &str) -> String {
     if host.contains(':') {
         format!("[{host}]")
     } else {

@@ -1,0 +1,419 @@
+//! The loop: begins what is due, waits, takes what has come, sends again what was not answered.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+
+use super::messages::{Messages, Request};
+use super::rows::{Dialog, NONE, Publication, Targets};
+use super::schedule::{Next, Schedule};
+use super::sockets::Sockets;
+use super::template::Values;
+use super::{Goal, Options, Pace, Progress};
+
+/// The first pause before a request is sent again, and the longest: T1 and T2 of RFC 3261, 17.1.2.1.
+const T1: Duration = Duration::from_millis(500);
+const T2: Duration = Duration::from_secs(4);
+/// How often it is looked whether something must be sent again or has taken too long.
+const TICK: Duration = Duration::from_millis(20);
+/// How many requests are begun, and datagrams of one socket taken, before the other is done again: neither may starve.
+const AT_ONCE: usize = 64;
+/// The longest latency that is told apart, in microseconds.
+const LONGEST: u64 = 600_000_000;
+
+/// What is done to each subject of a phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Task {
+    /// To a presentity: a PUBLISH.
+    Publish,
+    /// To a presentity: a PUBLISH, and NOTIFYs to all that watch.
+    FanOut,
+    /// To a new dialog: a SUBSCRIBE.
+    Subscribe,
+    /// To a dialog: a SUBSCRIBE within it.
+    Refresh,
+}
+
+/// An operation under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slot {
+    /// The number of the presentity or dialog; [`NONE`] in a slot that is free.
+    pub subject: u32,
+    /// Which use of the slot this is; in the branch, so that late answers are told apart.
+    pub generation: u32,
+    /// Whether the final response has come.
+    pub answered: bool,
+    request: Request,
+    pub due: Instant,
+    began: Instant,
+    again: Instant,
+    pause: Duration,
+}
+
+/// What came of a phase.
+#[derive(Debug)]
+pub(super) struct Phase {
+    pub done: u64,
+    pub failures: BTreeMap<String, u64>,
+    pub ended_early: Option<String>,
+    pub retransmissions: u64,
+    pub notifies: u64,
+    pub repeated: u64,
+    pub strays: u64,
+    pub latency: Histogram<u64>,
+    pub notify_latency: Histogram<u64>,
+}
+
+impl Default for Phase {
+    fn default() -> Self {
+        // Two digits would do for percentiles; with three, ratios of two runs are not steps.
+        let histogram = || Histogram::new_with_bounds(1, LONGEST, 3).expect("good bounds");
+        Self {
+            done: 0,
+            failures: BTreeMap::new(),
+            ended_early: None,
+            retransmissions: 0,
+            notifies: 0,
+            repeated: 0,
+            strays: 0,
+            latency: histogram(),
+            notify_latency: histogram(),
+        }
+    }
+}
+
+/// Microseconds between the two, for a histogram.
+pub(super) fn record(histogram: &mut Histogram<u64>, from: Instant, to: Instant) {
+    let us = to.saturating_duration_since(from).as_micros();
+    histogram.saturating_record(u64::try_from(us).unwrap_or(u64::MAX).max(1));
+}
+
+/// All presentities and dialogs of a run, and what is under way.
+pub(super) struct Engine {
+    pub sockets: Sockets,
+    messages: Messages,
+    pub run: Box<[u8]>,
+    pub publications: Vec<Publication>,
+    pub dialogs: Vec<Dialog>,
+    pub targets: Targets,
+    pub watchers: u32,
+    timeout: Duration,
+    pub task: Task,
+    pub slots: Vec<Slot>,
+    free: Vec<u32>,
+    generation: u32,
+    /// Subjects that nothing is under way for, the longest idle first.
+    idle: VecDeque<u32>,
+    pub phase: Phase,
+    /// When the server was heard last.
+    heard: Instant,
+    pub out: Vec<u8>,
+}
+
+impl Engine {
+    /// Opens its sockets.
+    pub(super) fn open(options: &Options) -> io::Result<Self> {
+        let publications = (0..options.presentities).map(|_| Publication::default());
+        Ok(Self {
+            sockets: Sockets::open(options.target, options.sockets)?,
+            messages: Messages::new(&options.domain, &options.run, options.expires),
+            run: options.run.as_bytes().into(),
+            publications: publications.collect(),
+            dialogs: Vec::new(),
+            targets: Targets::default(),
+            watchers: options.watchers,
+            timeout: options.timeout,
+            task: Task::Publish,
+            slots: Vec::new(),
+            free: Vec::new(),
+            generation: 0,
+            idle: VecDeque::new(),
+            phase: Phase::default(),
+            heard: Instant::now(),
+            out: Vec::new(),
+        })
+    }
+
+    /// How many watchers were not shown the last state that the server accepted for their presentity.
+    pub(super) fn behind(&self) -> u64 {
+        let all = self.publications.len();
+        let behind = |(number, dialog): &(usize, &Dialog)| {
+            dialog.shown < self.publications[number % all].stored
+        };
+        self.dialogs.iter().enumerate().filter(behind).count() as u64
+    }
+
+    /// Does a task until the goal is reached and nothing is under way, or until the server is gone.
+    pub(super) fn run(
+        &mut self,
+        task: Task,
+        pace: Pace,
+        goal: Goal,
+        name: &'static str,
+        told: &mut impl FnMut(Progress),
+    ) -> Phase {
+        self.task = task;
+        self.phase = Phase::default();
+        self.idle = match task {
+            Task::Publish | Task::FanOut => (0..self.publications.len() as u32).collect(),
+            Task::Refresh => (0..self.dialogs.len() as u32).collect(),
+            Task::Subscribe => VecDeque::new(),
+        };
+        let start = Instant::now();
+        self.heard = start;
+        let mut schedule = Schedule::new(pace, goal, start);
+        let (mut next_tick, mut next_word) = (start + TICK, start + Duration::from_secs(1));
+        let mut ready = Vec::new();
+        let mut datagram = vec![0; 65_535];
+        loop {
+            let now = Instant::now();
+            let next = self.begin_due(&mut schedule, now);
+            if next == Next::Over && self.under_way() == 0 || self.phase.ended_early.is_some() {
+                break;
+            }
+            let until = match next {
+                Next::Due(_) => now,
+                Next::Wait(Some(due)) => due.min(next_tick),
+                Next::Wait(None) | Next::Over => next_tick,
+            };
+            self.sockets
+                .wait(until.saturating_duration_since(now), &mut ready);
+            for &index in &ready {
+                self.take(index, &mut datagram);
+            }
+            let now = Instant::now();
+            if now >= next_tick {
+                self.tick(now);
+                next_tick = now + TICK;
+            }
+            if now >= next_word {
+                next_word += Duration::from_secs(1);
+                told(self.progress(name, now - start));
+            }
+        }
+        self.give_up(goal, schedule.begun());
+        std::mem::take(&mut self.phase)
+    }
+
+    /// What is left when the server is gone, under way or not begun, has failed.
+    fn give_up(&mut self, goal: Goal, begun: u64) {
+        let left = match goal {
+            Goal::Operations(all) => all - begun,
+            Goal::Duration(_) => 0,
+        };
+        let lost = left + self.under_way() as u64;
+        if lost > 0 {
+            *self
+                .phase
+                .failures
+                .entry("server gone".to_owned())
+                .or_default() += lost;
+        }
+        self.slots.clear();
+        self.free.clear();
+    }
+
+    fn under_way(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    fn progress(&self, phase: &'static str, elapsed: Duration) -> Progress {
+        Progress {
+            phase,
+            elapsed,
+            done: self.phase.done,
+            failed: self.phase.failures.values().sum(),
+            under_way: self.under_way(),
+        }
+    }
+
+    /// Begins what is due, but not so much that answers wait. Gives what comes next.
+    fn begin_due(&mut self, schedule: &mut Schedule, now: Instant) -> Next {
+        for _ in 0..AT_ONCE {
+            let due = match schedule.next(now, self.under_way()) {
+                Next::Due(due) => due,
+                other => return other,
+            };
+            let subject = match self.task {
+                Task::Subscribe => {
+                    // Until the server says better, it is where the presentity is; a new SUBSCRIBE does not look at it.
+                    self.dialogs.push(Dialog::new(Rc::from(&b""[..])));
+                    self.dialogs.len() as u32 - 1
+                }
+                Task::Publish | Task::FanOut | Task::Refresh => match self.idle.pop_front() {
+                    Some(subject) => subject,
+                    // What is due waits for a subject, and its time goes on.
+                    None => return Next::Wait(None),
+                },
+            };
+            schedule.begin();
+            self.begin(subject, due, now);
+        }
+        schedule.next(now, self.under_way())
+    }
+
+    fn begin(&mut self, subject: u32, due: Instant, now: Instant) {
+        let at = self.free.pop().unwrap_or(self.slots.len() as u32);
+        let request = match self.task {
+            Task::Publish | Task::FanOut => {
+                let row = &mut self.publications[subject as usize];
+                row.slot = at;
+                row.cseq += 1;
+                row.sent += 1;
+                row.behind = if self.task == Task::FanOut {
+                    self.watchers
+                } else {
+                    0
+                };
+                if row.etag.is_empty() {
+                    Request::PublishInitial
+                } else {
+                    Request::PublishModify
+                }
+            }
+            Task::Subscribe | Task::Refresh => {
+                let row = &mut self.dialogs[subject as usize];
+                row.slot = at;
+                row.cseq += 1;
+                row.fresh = false;
+                if row.tag.is_empty() {
+                    Request::Subscribe
+                } else {
+                    Request::Resubscribe
+                }
+            }
+        };
+        self.generation = self.generation.wrapping_add(1);
+        let slot = Slot {
+            subject,
+            generation: self.generation,
+            answered: false,
+            request,
+            due,
+            began: now,
+            again: now + T1,
+            pause: T1,
+        };
+        match self.slots.get_mut(at as usize) {
+            Some(free) => *free = slot,
+            None => self.slots.push(slot),
+        }
+        self.send(at);
+    }
+
+    /// Sends the request of a slot, for the first time or again: it is rendered alike, since nothing of its subject changes meanwhile.
+    fn send(&mut self, at: u32) {
+        let slot = self.slots[at as usize];
+        let subject = slot.subject;
+        let mut values = Values {
+            presentity: subject,
+            call: subject,
+            branch: (at, slot.generation),
+            own: self.sockets.own(subject),
+            ..Values::default()
+        };
+        match self.task {
+            Task::Publish | Task::FanOut => {
+                let row = &self.publications[subject as usize];
+                (values.cseq, values.sequence) = (row.cseq, row.sent);
+                values.entity_tag = &row.etag;
+            }
+            Task::Subscribe | Task::Refresh => {
+                let row = &self.dialogs[subject as usize];
+                values.presentity = subject % self.publications.len() as u32;
+                values.cseq = row.cseq;
+                (values.tag, values.target) = (&row.tag, &row.target);
+            }
+        }
+        let mut out = std::mem::take(&mut self.out);
+        self.messages.render(slot.request, &values, &mut out);
+        let sent = self.sockets.send(subject, &out);
+        self.out = out;
+        if let Err(error) = sent {
+            self.broken(&error);
+        }
+    }
+
+    /// The operation of a slot has ended; None means well.
+    pub(super) fn finish(&mut self, at: u32, failure: Option<&str>, now: Instant) {
+        let slot = std::mem::replace(&mut self.slots[at as usize].subject, NONE);
+        match self.task {
+            Task::Publish | Task::FanOut => self.publications[slot as usize].slot = NONE,
+            Task::Subscribe | Task::Refresh => self.dialogs[slot as usize].slot = NONE,
+        }
+        if self.task != Task::Subscribe {
+            self.idle.push_back(slot);
+        }
+        self.free.push(at);
+        match failure {
+            None => {
+                self.phase.done += 1;
+                record(&mut self.phase.latency, self.slots[at as usize].due, now);
+            }
+            Some(why) => *self.phase.failures.entry(why.to_owned()).or_default() += 1,
+        }
+    }
+
+    /// Takes datagrams of one socket.
+    fn take(&mut self, index: usize, buffer: &mut [u8]) {
+        for _ in 0..AT_ONCE {
+            match self.sockets.receive(index, buffer) {
+                Ok(Some(length)) => {
+                    let now = Instant::now();
+                    self.heard = now;
+                    self.handle(&buffer[..length], index, now);
+                }
+                Ok(None) => return,
+                Err(error) => return self.broken(&error),
+            }
+        }
+    }
+
+    /// A socket says that the server can't be reached.
+    pub(super) fn broken(&mut self, error: &io::Error) {
+        match error.kind() {
+            io::ErrorKind::Interrupted => {}
+            io::ErrorKind::ConnectionRefused => {
+                let why = "nothing listens at this address and port (any more)";
+                self.phase.ended_early = Some(why.to_owned());
+            }
+            _ => self.phase.ended_early = Some(error.to_string()),
+        }
+    }
+
+    /// Sends again, and ends what has taken too long.
+    fn tick(&mut self, now: Instant) {
+        if self.under_way() > 0 && now >= self.heard + self.timeout {
+            let seconds = self.timeout.as_secs();
+            let why = format!("it has not said anything for {seconds} s");
+            self.phase.ended_early = Some(why);
+            return;
+        }
+        if self.under_way() == 0 {
+            // Silence counts from the next request on.
+            self.heard = now;
+        }
+        for at in 0..self.slots.len() as u32 {
+            let slot = &mut self.slots[at as usize];
+            if slot.subject == NONE {
+                continue;
+            }
+            if now >= slot.began + self.timeout {
+                let why = if slot.answered {
+                    "no NOTIFY"
+                } else {
+                    "timeout"
+                };
+                self.finish(at, Some(why), now);
+            } else if !slot.answered && now >= slot.again {
+                slot.pause = (slot.pause * 2).min(T2);
+                slot.again = now + slot.pause;
+                self.phase.retransmissions += 1;
+                self.send(at);
+            }
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! `rollcall bench`: a load generator for any SIP presence server, over UDP.
 //!
-//! It must be cheaper for each operation than what it measures: one thread, a few sockets, messages prepared once ([`template`]) and a
-//! scanner ([`scan`]) in place of the reader of the stack. So it also knows less: no proxies between it and the server, no passwords, and
+//! It must be cheaper for each operation than what it measures: one thread, a few sockets, messages prepared once (`template.rs`) and a
+//! scanner (`scan.rs`) in place of the reader of the stack. So it also knows less: no proxies between it and the server, no passwords, and
 //! NOTIFYs only from where requests go to.
 //!
 //! A run sets up what it needs, measures, and leaves what it made to expire. Presentities are named after the run, so that two runs don't

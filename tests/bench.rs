@@ -35,7 +35,7 @@ fn text(bytes: &[u8]) -> String {
 fn server() -> Process {
     let folder = tempfile::tempdir().expect("a folder");
     let config = folder.path().join("server.toml");
-    let settings = "listen = \"udp:127.0.0.1:0\"\nstore = \"memory:\"\n[notify]\npacing = \"0s\"\n";
+    let settings = "listen = [\"udp:127.0.0.1:0\", \"tcp:127.0.0.1:0\"]\nstore = \"memory:\"\n[notify]\npacing = \"0s\"\n";
     std::fs::write(&config, settings).expect("a file");
     let server = Process::rollcall(&["server", "--config", config.to_str().expect("a plain path")]);
     // Its settings have been read once it listens, and the folder may go away.
@@ -53,7 +53,11 @@ fn uri(server: &Process) -> String {
 
 /// A load of 200 operations and the numbers that must come of it.
 fn whole(server: &Process, load: &str, more: &[&str]) -> Value {
-    let (uri, pid) = (uri(server), server.id().to_string());
+    let kind = if more.contains(&"tcp") { "tcp" } else { "udp" };
+    let (uri, pid) = (
+        format!("sip:{}", server.listening(kind)),
+        server.id().to_string(),
+    );
     let mut arguments = vec![load, &*uri, "--pid", &*pid, "--presentities", "5"];
     if !more.contains(&"--operations") {
         arguments.extend(["--operations", "200"]);
@@ -75,6 +79,21 @@ fn whole(server: &Process, load: &str, more: &[&str]) -> Value {
 
 /// Every load against a server; the same numbers must come of any.
 fn every_load(server: &Process) {
+    every_load_by(server, "udp");
+}
+
+fn every_load_by(server: &Process, transport: &str) {
+    let whole = |server: &Process, load: &str, more: &[&str]| {
+        let report = whole(server, load, &[more, &["--transport", transport]].concat());
+        let prefix = format!("{transport}:127.0.0.1:");
+        assert!(
+            report["server"]
+                .as_str()
+                .is_some_and(|server| server.starts_with(&prefix)),
+            "{report}"
+        );
+        report
+    };
     let publish = whole(server, "publish", &[]);
     assert_eq!(publish["operations"], 200);
     assert_eq!(publish["notifies"], 0);
@@ -107,6 +126,11 @@ fn every_load(server: &Process) {
 #[test]
 fn every_load_on_our_own_server_is_whole() {
     every_load(&server());
+}
+
+#[test]
+fn every_load_on_our_own_server_is_whole_over_tcp() {
+    every_load_by(&server(), "tcp");
 }
 
 #[test]
@@ -220,6 +244,19 @@ fn a_server_that_is_not_there_is_told_and_is_no_success() {
         "rollcall: {uri} over udp: PUBLISH before the measurement failed: nothing listens at this address and port (any more)\n"
     );
     assert_eq!(text(&output.stderr), expected);
+}
+
+#[test]
+fn a_connection_that_nobody_takes_is_told_too() {
+    let closed = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let at = closed.local_addr().expect("a bound socket");
+    drop(closed);
+    let uri = format!("sip:{at};transport=tcp");
+    let output = bench(&["publish", &uri]).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output.stderr);
+    let expected = format!("rollcall: {uri} over tcp: no socket towards {at}: Connection refused");
+    assert!(told.starts_with(&expected), "{told}");
 }
 
 #[test]
@@ -421,8 +458,8 @@ fn flags_that_mean_nothing_together_are_refused() {
             ],
             "--duration",
         ),
-        (&["publish", "sip:127.0.0.1", "--transport", "tcp"], "udp"),
-        (&["publish", "sip:127.0.0.1;transport=tcp"], "UDP only"),
+        (&["publish", "sip:127.0.0.1", "--transport", "tls"], "udp"),
+        (&["publish", "sip:127.0.0.1;transport=tls"], "UDP and TCP"),
         (
             &["publish", "sip:127.0.0.1", "--rate", "0"],
             "allowed is a number",

@@ -95,6 +95,8 @@ pub(super) fn record(histogram: &mut Histogram<u64>, from: Instant, to: Instant)
 pub(super) struct Engine {
     pub sockets: Sockets,
     messages: Messages,
+    /// Whether the transport loses nothing, so that nothing is sent again (RFC 3261, 17.1.2.2).
+    reliable: bool,
     pub run: Box<[u8]>,
     pub publications: Vec<Publication>,
     pub dialogs: Vec<Dialog>,
@@ -117,9 +119,11 @@ impl Engine {
     /// Opens its sockets.
     pub(super) fn open(options: &Options) -> io::Result<Self> {
         let publications = (0..options.presentities).map(|_| Publication::default());
+        let reliable = options.transport.is_reliable();
         Ok(Self {
-            sockets: Sockets::open(options.target, options.sockets)?,
-            messages: Messages::new(&options.domain, &options.run, options.expires),
+            sockets: Sockets::open(options.target, reliable, options.sockets)?,
+            messages: Messages::new(&options.domain, &options.run, options.expires, reliable),
+            reliable,
             run: options.run.as_bytes().into(),
             publications: publications.collect(),
             dialogs: Vec::new(),
@@ -357,7 +361,7 @@ impl Engine {
         }
     }
 
-    /// Takes datagrams of one socket.
+    /// Takes messages of one socket.
     fn take(&mut self, index: usize, buffer: &mut [u8]) {
         for _ in 0..AT_ONCE {
             match self.sockets.receive(index, buffer) {
@@ -408,7 +412,7 @@ impl Engine {
                     "timeout"
                 };
                 self.finish(at, Some(why), now);
-            } else if !slot.answered && now >= slot.again {
+            } else if !self.reliable && !slot.answered && now >= slot.again {
                 slot.pause = (slot.pause * 2).min(T2);
                 slot.again = now + slot.pause;
                 self.phase.retransmissions += 1;

@@ -9,7 +9,7 @@ use super::scan::{Scanned, scan};
 use super::template::read_hex;
 
 impl Engine {
-    /// One datagram, from the socket of this index.
+    /// One message, from the socket of this index.
     pub(super) fn handle(&mut self, datagram: &[u8], index: usize, now: Instant) {
         match scan(datagram) {
             Some(found) if found.status > 0 => self.response(&found, now),

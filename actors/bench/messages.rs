@@ -34,9 +34,14 @@ pub(super) enum Request {
 }
 
 impl Messages {
-    /// Requests about presentities of a domain. `run` tells runs apart: nobody else publishes for the presentities of a run. `expires` is in
+    /// Requests about presentities of a domain, over TCP if it is reliable and UDP otherwise. `run` tells runs apart: nobody else publishes for the presentities of a run. `expires` is in
     /// seconds.
-    pub(super) fn new(domain: &str, run: &str, expires: u32) -> Self {
+    pub(super) fn new(domain: &str, run: &str, expires: u32, reliable: bool) -> Self {
+        let (transport, parameter) = if reliable {
+            ("TCP", ";transport=tcp")
+        } else {
+            ("UDP", "")
+        };
         let presentity = format!("sip:bench-{run}-«presentity»@{domain}");
         let body = body(&presentity);
         let mut rendered = Vec::new();
@@ -44,16 +49,16 @@ impl Messages {
         let length = rendered.len();
         let publish = |condition: &str| {
             Template::new(&format!(
-                "PUBLISH {presentity} SIP/2.0\nVia: SIP/2.0/UDP «own»;branch=z9hG4bK«branch»;rport\nMax-Forwards: 70\n\
+                "PUBLISH {presentity} SIP/2.0\nVia: SIP/2.0/{transport} «own»;branch=z9hG4bK«branch»;rport\nMax-Forwards: 70\n\
                  From: <{presentity}>;tag=p«call»\nTo: <{presentity}>\nCall-ID: p«call»-{run}\nCSeq: «cseq» PUBLISH\n\
                  Event: presence\nExpires: {expires}\n{condition}Content-Type: application/pidf+xml\nContent-Length: {length}\n\n{body}"
             ))
         };
         let subscribe = |uri: &str, tag: &str| {
             Template::new(&format!(
-                "SUBSCRIBE {uri} SIP/2.0\nVia: SIP/2.0/UDP «own»;branch=z9hG4bK«branch»;rport\nMax-Forwards: 70\n\
+                "SUBSCRIBE {uri} SIP/2.0\nVia: SIP/2.0/{transport} «own»;branch=z9hG4bK«branch»;rport\nMax-Forwards: 70\n\
                  From: <sip:watcher-«call»@{domain}>;tag=w«call»\nTo: <{presentity}>{tag}\nCall-ID: w«call»-{run}\n\
-                 CSeq: «cseq» SUBSCRIBE\nContact: <sip:watcher@«own»>\nEvent: presence\nExpires: {expires}\n\
+                 CSeq: «cseq» SUBSCRIBE\nContact: <sip:watcher@«own»{parameter}>\nEvent: presence\nExpires: {expires}\n\
                  Accept: application/pidf+xml\nContent-Length: 0\n\n"
             ))
         };
@@ -170,7 +175,7 @@ mod tests {
             entity_tag: b"xyz.1",
         };
         let mut out = Vec::new();
-        Messages::new("example.com", "beef", 600).render(request, &values, &mut out);
+        Messages::new("example.com", "beef", 600, false).render(request, &values, &mut out);
         out
     }
 
@@ -206,6 +211,26 @@ mod tests {
             "SUBSCRIBE sip:127.0.0.1:5060 SIP/2.0\r\n"
         ));
         assert!(has(Request::Subscribe, &format!("{to}\r\n")));
+    }
+
+    #[test]
+    fn over_tcp_via_and_contact_say_so() {
+        let values = Values {
+            own: b"127.0.0.1:6000",
+            ..Values::default()
+        };
+        let mut out = Vec::new();
+        Messages::new("example.com", "beef", 600, true).render(
+            Request::Subscribe,
+            &values,
+            &mut out,
+        );
+        for line in [
+            "Via: SIP/2.0/TCP 127.0.0.1:6000;",
+            "Contact: <sip:watcher@127.0.0.1:6000;transport=tcp>\r\n",
+        ] {
+            assert!(memmem::find(&out, line.as_bytes()).is_some(), "{line}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `rollcall bench`: a load generator for any SIP presence server, over UDP.
+//! `rollcall bench`: a load generator for any SIP presence server, over UDP or TCP.
 //!
 //! It must be cheaper for each operation than what it measures: one thread, a few sockets, messages prepared once (`template.rs`) and a
 //! scanner (`scan.rs`) in place of the reader of the stack. So it also knows less: no proxies between it and the server, no passwords, and
@@ -12,6 +12,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use rollcall_core::exchange::Transport;
+
 mod compare;
 mod engine;
 mod events;
@@ -23,6 +25,7 @@ mod rows;
 mod scan;
 mod schedule;
 mod sockets;
+mod streams;
 mod template;
 
 pub use compare::compare;
@@ -68,6 +71,8 @@ pub struct Options {
     pub load: Load,
     /// Where the server is.
     pub target: SocketAddr,
+    /// How to reach it: UDP or TCP; others count as TCP.
+    pub transport: Transport,
     /// The domain of the presentities.
     pub domain: String,
     /// A word of letters and digits that no other run has, for names and Call-IDs.
@@ -184,7 +189,7 @@ pub fn run(options: &Options, mut told: impl FnMut(Progress)) -> Result<Report, 
     let is_fan_out = options.load == Load::FanOut;
     Ok(Report {
         load: options.load.as_str().to_owned(),
-        server: format!("udp:{}", options.target),
+        server: format!("{}:{}", options.transport, options.target),
         presentities: options.presentities,
         subscriptions: u32::try_from(subscriptions).unwrap_or(u32::MAX),
         concurrency: match options.pace {

@@ -1,45 +1,53 @@
-//! A few connected UDP sockets, and the wait for them.
+//! The sockets towards the server, and the wait for them.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
+use super::streams::Stream;
+
 /// How often a send is tried again when the socket's buffer is full, before the datagram counts as lost.
 const TRIES: usize = 10_000;
 
-/// What bursts need: a thousand NOTIFYs arrive while one datagram is handled.
+/// What bursts need, in bytes: a thousand NOTIFYs arrive while one message is handled.
 const BUFFER: usize = 8 * 1024 * 1024;
 
 #[derive(Debug)]
+enum Link {
+    /// Connected to the server: so that a closed port is told, and since looking up a route costs. What the server sends from another
+    /// address is not seen.
+    Datagrams(UdpSocket),
+    Stream(Stream),
+}
+
+#[derive(Debug)]
 struct Own {
-    socket: UdpSocket,
+    link: Link,
     /// As it stands in Via and Contact.
     address: Vec<u8>,
 }
 
-/// Sockets that are connected to the server: so that a closed port is told, and since looking up a route costs. What the server sends from
-/// another address is not seen.
+/// A few sockets, all of one kind.
 #[derive(Debug)]
 pub(super) struct Sockets {
     all: Vec<Own>,
 }
 
 impl Sockets {
-    /// Opens so many. A server that spreads its load by the source of datagrams needs several.
-    pub(super) fn open(target: SocketAddr, count: usize) -> io::Result<Self> {
-        let any: SocketAddr = if target.is_ipv4() {
-            ([0, 0, 0, 0], 0).into()
-        } else {
-            ([0; 16], 0).into()
-        };
+    /// Opens so many, TCP connections if the transport is reliable. A server that spreads its load by the source needs several.
+    pub(super) fn open(target: SocketAddr, reliable: bool, count: usize) -> io::Result<Self> {
         let open = |_| {
-            let socket = UdpSocket::bind(any)?;
-            // The address that packets to the target leave from.
-            socket.connect(target)?;
-            socket.set_nonblocking(true)?;
-            with_room(&socket);
-            let address = socket.local_addr()?.to_string().into_bytes();
-            Ok(Own { socket, address })
+            let (link, address) = if reliable {
+                let stream = Stream::connect(target)?;
+                let address = stream.stream.local_addr()?;
+                (Link::Stream(stream), address)
+            } else {
+                let socket = datagrams(target)?;
+                let address = socket.local_addr()?;
+                (Link::Datagrams(socket), address)
+            };
+            let address = address.to_string().into_bytes();
+            Ok(Own { link, address })
         };
         let all = (0..count.max(1)).map(open).collect::<io::Result<_>>()?;
         Ok(Self { all })
@@ -50,11 +58,16 @@ impl Sockets {
         &self.all[number as usize % self.all.len()].address
     }
 
-    /// Sends on the socket that serves this number. A full buffer is waited for a little; then the datagram is lost, as any may be.
-    pub(super) fn send(&self, number: u32, datagram: &[u8]) -> io::Result<()> {
-        let socket = &self.all[number as usize % self.all.len()].socket;
+    /// Sends on the socket that serves this number. A full buffer of datagrams is waited for a little; then the datagram is lost, as any
+    /// may be.
+    pub(super) fn send(&mut self, number: u32, message: &[u8]) -> io::Result<()> {
+        let count = self.all.len();
+        let socket = match &mut self.all[number as usize % count].link {
+            Link::Datagrams(socket) => socket,
+            Link::Stream(stream) => return stream.send(message),
+        };
         for _ in 0..TRIES {
-            match socket.send(datagram) {
+            match socket.send(message) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::yield_now(),
                 result => return result.map(drop),
             }
@@ -62,43 +75,88 @@ impl Sockets {
         Ok(())
     }
 
-    /// What has come to the socket of this index; None when nothing has. An error of the kind `ConnectionRefused` says that the server's
-    /// port is closed.
-    pub(super) fn receive(&self, index: usize, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        match self.all[index].socket.recv(buffer) {
+    /// The next message that has come to the socket of this index; None when none has. An error of the kind `ConnectionRefused` says that
+    /// the server's port is closed.
+    pub(super) fn receive(&mut self, index: usize, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        let received = match &mut self.all[index].link {
+            Link::Datagrams(socket) => socket.recv(buffer),
+            Link::Stream(stream) => return stream.receive(buffer),
+        };
+        match received {
             Ok(length) => Ok(Some(length)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Waits until something has come, or for so long. Tells the indices of sockets to look at.
+    /// Waits until something can be done, or for so long. Tells the indices of sockets to look at.
     #[cfg(target_os = "linux")]
     pub(super) fn wait(&self, limit: Duration, ready: &mut Vec<usize>) {
         use std::os::fd::AsFd;
 
         use nix::poll::{PollFd, PollFlags, ppoll};
 
-        let mut polled: Vec<_> = self
-            .all
-            .iter()
-            .map(|own| PollFd::new(own.socket.as_fd(), PollFlags::POLLIN))
-            .collect();
+        let mut limit = limit;
+        let mut polled = Vec::with_capacity(self.all.len());
+        for own in &self.all {
+            let (socket, full) = match &own.link {
+                Link::Datagrams(socket) => (socket.as_fd(), false),
+                Link::Stream(stream) => (stream.stream.as_fd(), stream.is_full()),
+            };
+            if own.has_more() {
+                limit = Duration::ZERO;
+            }
+            let room = if full {
+                PollFlags::POLLOUT
+            } else {
+                PollFlags::empty()
+            };
+            polled.push(PollFd::new(socket, PollFlags::POLLIN | room));
+        }
         ready.clear();
         // An error is a signal: then nothing is ready, and the caller comes again.
         if ppoll(&mut polled, Some(limit.into()), None).is_ok() {
-            let any = |(index, one): (usize, &PollFd<'_>)| one.any()?.then_some(index);
-            ready.extend(polled.iter().enumerate().filter_map(any));
+            for (index, (one, own)) in polled.iter().zip(&self.all).enumerate() {
+                if one.any() != Some(false) || own.has_more() {
+                    ready.push(index);
+                }
+            }
         }
     }
 
     /// Waits until something may have come: without ppoll a millisecond, and all sockets are looked at.
     #[cfg(not(target_os = "linux"))]
     pub(super) fn wait(&self, limit: Duration, ready: &mut Vec<usize>) {
-        std::thread::sleep(limit.min(Duration::from_millis(1)));
+        if !self.all.iter().any(Own::has_more) {
+            std::thread::sleep(limit.min(Duration::from_millis(1)));
+        }
         ready.clear();
         ready.extend(0..self.all.len());
     }
+}
+
+impl Own {
+    /// Whether something has been read and not taken.
+    fn has_more(&self) -> bool {
+        match &self.link {
+            Link::Datagrams(_) => false,
+            Link::Stream(stream) => stream.has_more(),
+        }
+    }
+}
+
+fn datagrams(target: SocketAddr) -> io::Result<UdpSocket> {
+    let any: SocketAddr = if target.is_ipv4() {
+        ([0, 0, 0, 0], 0).into()
+    } else {
+        ([0; 16], 0).into()
+    };
+    let socket = UdpSocket::bind(any)?;
+    // From now on it has the address that packets to the target leave from.
+    socket.connect(target)?;
+    socket.set_nonblocking(true)?;
+    with_room(&socket);
+    Ok(socket)
 }
 
 /// As much room for bursts as the system gives; less is no error.

@@ -16,7 +16,7 @@ use crate::transport::Network;
 
 /// Load a presence server, ours or any other, and measure what an operation costs it
 ///
-/// UDP only. Presentities are made up for the run, and what it makes is left to expire. Exit code: 0 if everything went
+/// Over UDP or TCP. Presentities are made up for the run, and what it makes is left to expire. Exit code: 0 if everything went
 /// well, 1 if anything failed or a watcher was left behind, 2 if the command line is wrong.
 #[derive(Debug, Args)]
 pub(super) struct Bench {
@@ -75,9 +75,9 @@ struct Plain {
     #[arg(long, value_name = "DOMAIN")]
     domain: Option<String>,
 
-    /// How to reach it: udp, so far
-    #[arg(long, value_name = "TRANSPORT", default_value = "udp", value_parser = ["udp"])]
-    transport: String,
+    /// How to reach it: udp or tcp; without, as the URI says, or UDP
+    #[arg(long, value_name = "TRANSPORT", value_parser = ["udp", "tcp"])]
+    transport: Option<String>,
 
     /// How long an operation may take and the server be silent, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=600))]
@@ -87,7 +87,7 @@ struct Plain {
     #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u32).range(60..=604_800))]
     expires: u32,
 
-    /// Sockets to send from; a server that spreads load by source address needs several for each of its threads
+    /// Sockets or connections to send from; a server that spreads load by source address needs several for each of its threads
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1000))]
     sockets: u32,
 
@@ -171,7 +171,10 @@ impl Plain {
         };
         match bench::run(&options, told) {
             Err(error) => {
-                output::complain(&format!("rollcall: {} over udp: {error}", self.server));
+                output::complain(&format!(
+                    "rollcall: {} over {}: {error}",
+                    self.server, options.transport
+                ));
                 Err(CliError::Found)
             }
             Ok(report) => {
@@ -195,21 +198,24 @@ impl Plain {
         let server: SipServer = uri
             .parse()
             .map_err(|reason| wrong("SIP-URI", format!("{uri:?} {reason}")))?;
-        if !matches!(server.transport, None | Some(Transport::Udp)) {
-            let sentence = format!("{uri:?} asks for what is not there yet: bench speaks UDP only");
+        let named = self.transport.as_deref().and_then(Transport::named);
+        let transport = named.or(server.transport).unwrap_or(Transport::Udp);
+        if !matches!(transport, Transport::Udp | Transport::Tcp) {
+            let sentence = format!("{uri:?} asks for {transport}; bench speaks UDP and TCP");
             return Err(wrong("SIP-URI", sentence));
         }
         if u64::from(self.presentities) * u64::from(watchers) > 100_000_000 {
             let sentence = "more than 100000000 subscriptions in all".to_owned();
             return Err(wrong("--watchers", sentence));
         }
-        let target = self.target(&server)?;
+        let target = self.target(&server, transport)?;
         let mut run = [0; 4];
         getrandom::fill(&mut run).map_err(|error| NodeError::Randomness(error.to_string()))?;
         let host = super::selftest::bracketed(&server.host);
         Ok(Options {
             load,
             target,
+            transport,
             domain: self.domain.clone().unwrap_or(host),
             run: format!("{:08x}", u32::from_be_bytes(run)),
             presentities: self.presentities,
@@ -230,8 +236,8 @@ impl Plain {
     }
 
     /// The first address of the server's name.
-    fn target(&self, server: &SipServer) -> Result<SocketAddr, CliError> {
-        let port = server.port.unwrap_or(Transport::Udp.default_port());
+    fn target(&self, server: &SipServer, transport: Transport) -> Result<SocketAddr, CliError> {
+        let port = server.port.unwrap_or(transport.default_port());
         let asking = async { Network::Real.resolve(&server.host, port).await };
         let found = actix_rt::System::new().block_on(asking);
         let found = found.map_err(|error| format!("{} does not resolve: {error}", server.host));

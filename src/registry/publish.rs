@@ -114,12 +114,14 @@ impl Registry {
             return Ok(());
         };
         let expires_at = now + seconds(expires);
+        let watched = !presentity.watchers.is_empty();
         let held = |index: usize| presentity.publications.get(index);
         let put = |old: Option<&Publication>, content: Option<Content>| {
             let order = old.map_or_else(|| self.etags.order(), |old| old.record.order);
             let body_is_new = content.is_some();
             let (content_type, body, document) = match (content, old) {
-                (Some(new), _) => (new.content_type, new.body, new.document),
+                // What nobody watches is read again if somebody comes: it would take more memory than the document itself.
+                (Some(new), _) => (new.content_type, new.body, new.document.filter(|_| watched)),
                 (None, Some(old)) => (
                     old.record.content_type.clone(),
                     old.record.body.clone(),

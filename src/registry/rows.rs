@@ -48,7 +48,8 @@ pub(super) struct Publication {
     pub record: PublicationRecord,
     pub version: Version,
     pub lapse: TimerKey,
-    /// The body as read, when the compositor looks into it; of a publication from the store, once it was needed.
+    /// The body as read, when the compositor looks into it; of one that nobody watched, or that came from the store, once it was
+    /// needed.
     pub document: Option<Box<pidf::Document>>,
 }
 

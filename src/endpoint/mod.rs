@@ -277,7 +277,7 @@ impl Endpoint {
                         Fired::Retransmit(..) | Fired::Gone => {}
                     }
                 }
-                Timer::K(row) => self.clients.expire(row),
+                Timer::K => self.clients.expire(now, &mut self.wheel),
                 Timer::J(row) | Timer::Unanswered(row) => {
                     if self.servers.expire(row) {
                         self.counters.unanswered += 1;

@@ -1,5 +1,6 @@
 //! Client transactions of one endpoint (RFC 3261, 17.1.2).
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -62,32 +63,26 @@ pub enum Fired<O> {
     Gone,
 }
 
-#[derive(Debug)]
-enum State {
-    /// No final response yet.
-    Calling {
-        flow: Flow,
-        bytes: Bytes,
-        /// A provisional response came: state Proceeding of RFC 3261, else Trying.
-        proceeding: bool,
-        /// Current interval of Timer E.
-        interval: Duration,
-        /// Timer E, on unreliable transports.
-        retransmit: Option<TimerKey>,
-        /// Timer F.
-        timeout: TimerKey,
-    },
-    /// Absorbs repetitions of the final response until Timer K.
-    Completed,
-}
-
+/// A request without a final response: state Trying or Proceeding of RFC 3261.
 #[derive(Debug)]
 struct Row<O> {
     ended: Ended<O>,
     branch: u64,
     method: Method,
-    state: State,
+    flow: Flow,
+    bytes: Bytes,
+    /// A provisional response came.
+    proceeding: bool,
+    /// Current interval of Timer E.
+    interval: Duration,
+    /// Timer E, on unreliable transports.
+    retransmit: Option<TimerKey>,
+    /// Timer F.
+    timeout: TimerKey,
 }
+
+/// In place of a row: the request has its final response.
+const COMPLETED: u32 = u32::MAX;
 
 /// All client transactions of one endpoint.
 #[derive(Debug)]
@@ -95,6 +90,9 @@ pub struct Clients<O> {
     rows: Slab<Row<O>>,
     /// By the token in the branch. It is our own randomness: nobody can choose it to make collisions.
     by_branch: FxHashMap<u64, u32>,
+    /// State Completed of RFC 3261, in which repetitions of the final response are absorbed: until when, and the token of the
+    /// branch. All stay equally long, so they end in their order, and one Timer K is enough for all.
+    completed: VecDeque<(Timestamp, u64)>,
 }
 
 impl<O: Copy> Clients<O> {
@@ -103,6 +101,7 @@ impl<O: Copy> Clients<O> {
         Self {
             rows: Slab::new(),
             by_branch: FxHashMap::default(),
+            completed: VecDeque::new(),
         }
     }
 
@@ -129,14 +128,12 @@ impl<O: Copy> Clients<O> {
             ended: Ended { origin, token },
             branch,
             method,
-            state: State::Calling {
-                flow,
-                bytes,
-                proceeding: false,
-                interval: timers.t1,
-                retransmit: unreliable.then(|| wheel.insert(now + timers.t1, Timer::E(index))),
-                timeout: wheel.insert(now + timers.lifetime(), Timer::F(index)),
-            },
+            flow,
+            bytes,
+            proceeding: false,
+            interval: timers.t1,
+            retransmit: unreliable.then(|| wheel.insert(now + timers.t1, Timer::E(index))),
+            timeout: wheel.insert(now + timers.lifetime(), Timer::F(index)),
         });
         self.by_branch.insert(branch, index);
     }
@@ -154,36 +151,27 @@ impl<O: Copy> Clients<O> {
         let Some(&index) = self.by_branch.get(&branch) else {
             return Received::Stray;
         };
+        if index == COMPLETED {
+            return Received::Repeated;
+        }
         let row = &mut self.rows[index as usize];
         if row.method != *method {
             return Received::Stray;
         }
-        let State::Calling {
-            proceeding,
-            retransmit,
-            timeout,
-            flow,
-            ..
-        } = &mut row.state
-        else {
-            return Received::Repeated;
-        };
         if status.is_provisional() {
             // From here on Timer E fires every T2; the shot that is already set stays (17.1.2.2).
-            *proceeding = true;
+            row.proceeding = true;
             return Received::Provisional;
         }
-        let reliable = flow.transport.is_reliable();
-        if let Some(retransmit) = *retransmit {
-            wheel.cancel(retransmit);
-        }
-        wheel.cancel(*timeout);
-        let ended = row.ended;
-        if reliable {
-            self.remove(index);
-        } else {
-            row.state = State::Completed;
-            wheel.insert(now + timers.t4, Timer::K(index));
+        let (ended, reliable) = (row.ended, row.flow.transport.is_reliable());
+        self.remove(wheel, index);
+        if !reliable {
+            let until = now + timers.t4;
+            if self.completed.is_empty() {
+                wheel.insert(until, Timer::K);
+            }
+            self.completed.push_back((until, branch));
+            self.by_branch.insert(branch, COMPLETED);
         }
         Received::Final(ended)
     }
@@ -196,31 +184,22 @@ impl<O: Copy> Clients<O> {
         timers: &Timers,
         index: u32,
     ) -> Fired<O> {
-        match self.rows.get_mut(index as usize).map(|row| &mut row.state) {
-            Some(State::Calling {
-                flow,
-                bytes,
-                proceeding,
-                interval,
-                retransmit,
-                ..
-            }) => {
-                *interval = if *proceeding {
-                    timers.t2
-                } else {
-                    timers.t2.min(*interval * 2)
-                };
-                *retransmit = Some(wheel.insert(now + *interval, Timer::E(index)));
-                Fired::Retransmit(*flow, bytes.clone())
-            }
-            Some(State::Completed) | None => Fired::Gone,
-        }
+        let Some(row) = self.rows.get_mut(index as usize) else {
+            return Fired::Gone;
+        };
+        row.interval = if row.proceeding {
+            timers.t2
+        } else {
+            timers.t2.min(row.interval * 2)
+        };
+        row.retransmit = Some(wheel.insert(now + row.interval, Timer::E(index)));
+        Fired::Retransmit(row.flow, row.bytes.clone())
     }
 
     /// Whether a provisional response to this one came.
     pub fn is_proceeding(&self, index: u32) -> bool {
         let row = self.rows.get(index as usize);
-        row.is_some_and(|row| matches!(row.state, State::Calling { proceeding, .. } if proceeding))
+        row.is_some_and(|row| row.proceeding)
     }
 
     /// Takes Timer F.
@@ -232,9 +211,14 @@ impl<O: Copy> Clients<O> {
     }
 
     /// Takes Timer K.
-    pub fn expire(&mut self, index: u32) {
-        if self.rows.contains(index as usize) {
-            self.remove(index);
+    pub fn expire(&mut self, now: Timestamp, wheel: &mut Wheel<Timer>) {
+        while let Some(&(until, branch)) = self.completed.front() {
+            if until > now {
+                wheel.insert(until, Timer::K);
+                return;
+            }
+            self.completed.pop_front();
+            self.by_branch.remove(&branch);
         }
     }
 
@@ -253,10 +237,7 @@ impl<O: Copy> Clients<O> {
         wheel: &mut Wheel<Timer>,
         which: impl Fn(&Ended<O>, &Flow) -> bool,
     ) -> Vec<Ended<O>> {
-        let failed = |(_, row): &(usize, &Row<O>)| match &row.state {
-            State::Calling { flow, .. } => which(&row.ended, flow),
-            State::Completed => false,
-        };
+        let failed = |(_, row): &(usize, &Row<O>)| which(&row.ended, &row.flow);
         let failed: Vec<usize> = self
             .rows
             .iter()
@@ -271,45 +252,32 @@ impl<O: Copy> Clients<O> {
 
     /// Whose requests have no final response yet, row by row.
     pub fn unanswered(&self) -> impl Iterator<Item = Ended<O>> {
-        self.rows
-            .iter()
-            .filter(|(_, row)| matches!(row.state, State::Calling { .. }))
-            .map(|(_, row)| row.ended)
+        self.rows.iter().map(|(_, row)| row.ended)
     }
 
     /// How many transactions there are.
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.rows.len() + self.completed.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.rows.is_empty() && self.completed.is_empty()
     }
 
     /// Ends a transaction that has no final response.
     fn abort(&mut self, wheel: &mut Wheel<Timer>, index: u32) -> Option<Ended<O>> {
-        let row = self.rows.get(index as usize)?;
-        let State::Calling {
-            retransmit,
-            timeout,
-            ..
-        } = &row.state
-        else {
-            return None;
-        };
-        if let Some(retransmit) = *retransmit {
-            wheel.cancel(retransmit);
-        }
-        wheel.cancel(*timeout);
-        let ended = row.ended;
-        self.remove(index);
+        let ended = self.rows.get(index as usize)?.ended;
+        self.remove(wheel, index);
         Some(ended)
     }
 
-    fn remove(&mut self, index: u32) {
+    fn remove(&mut self, wheel: &mut Wheel<Timer>, index: u32) {
         let row = self.rows.remove(index as usize);
         self.by_branch.remove(&row.branch);
+        for timer in row.retransmit.into_iter().chain([row.timeout]) {
+            wheel.cancel(timer);
+        }
     }
 }
 

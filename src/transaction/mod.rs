@@ -62,8 +62,9 @@ pub enum Timer {
     E(u32),
     /// The request has no final response after 64*T1: timeout (17.1.2.2).
     F(u32),
-    /// No more retransmissions of the final response are expected: T4, at once on reliable transports (17.1.2.2).
-    K(u32),
+    /// Of the requests whose final response came T4 ago, no more retransmissions of it are expected (17.1.2.2). One for all;
+    /// not on reliable transports.
+    K,
     /// No more retransmissions of the request are expected: 64*T1, at once on reliable transports (17.2.2).
     J(u32),
     /// The module has not answered within 64*T1. The client has given up by now, and a 408 would only do harm

@@ -38,17 +38,20 @@ fn armed(wheel: &mut Wheel<Timer>) -> Vec<(u64, Timer)> {
         .collect()
 }
 
-fn begin(transport: Transport) -> (Clients<char>, Wheel<Timer>) {
-    let (mut clients, mut wheel) = (Clients::new(), Wheel::new());
-    let request = Request {
+fn request(transport: Transport) -> Request<char> {
+    Request {
         origin: 'a',
         token: 1,
         branch: 7,
         method: Method::Notify,
         flow: flow(transport),
         bytes: Bytes::from_static(b"NOTIFY"),
-    };
-    clients.begin(at(0), &mut wheel, &TIMERS, request);
+    }
+}
+
+fn begin(transport: Transport) -> (Clients<char>, Wheel<Timer>) {
+    let (mut clients, mut wheel) = (Clients::new(), Wheel::new());
+    clients.begin(at(0), &mut wheel, &TIMERS, request(transport));
     (clients, wheel)
 }
 
@@ -121,10 +124,39 @@ fn a_final_response_on_udp_leaves_timer_k_only() {
         receive(&mut clients, &mut wheel, 7, 100),
         Received::Repeated
     );
-    assert_eq!(armed(&mut wheel), [(55, Timer::K(0))]);
-    clients.expire(0);
+    assert_eq!(armed(&mut wheel), [(55, Timer::K)]);
+    clients.expire(at(55), &mut wheel);
     assert_eq!(receive(&mut clients, &mut wheel, 56, 200), Received::Stray);
     assert!(clients.is_empty());
+}
+
+#[test]
+fn one_timer_k_ends_requests_in_the_order_of_their_final_responses() {
+    let (mut clients, mut wheel) = begin(Transport::Udp);
+    receive(&mut clients, &mut wheel, 5, 200);
+    for (branch, answered) in [(8, 6), (9, 9)] {
+        let request = Request {
+            branch,
+            ..request(Transport::Udp)
+        };
+        clients.begin(at(5), &mut wheel, &TIMERS, request);
+        let status = StatusCode::OK;
+        clients.receive(
+            at(answered),
+            &mut wheel,
+            &TIMERS,
+            branch,
+            &Method::Notify,
+            status,
+        );
+    }
+    assert_eq!(wheel.pop(at(56)), Some((at(55), Timer::K)));
+    clients.expire(at(56), &mut wheel);
+    assert_eq!(clients.len(), 1, "two have ended by then");
+    assert_eq!(armed(&mut wheel), [(59, Timer::K)]);
+    clients.expire(at(59), &mut wheel);
+    assert!(clients.is_empty());
+    assert_eq!(armed(&mut wheel), []);
 }
 
 #[test]
@@ -165,7 +197,7 @@ fn a_request_with_its_final_response_can_not_fail_any_more() {
     let (mut clients, mut wheel) = begin(Transport::Udp);
     receive(&mut clients, &mut wheel, 5, 200);
     assert_eq!(clients.fail(&mut wheel, |_| true), []);
-    assert_eq!(armed(&mut wheel), [(55, Timer::K(0))]);
+    assert_eq!(armed(&mut wheel), [(55, Timer::K)]);
 }
 
 #[test]

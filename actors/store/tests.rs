@@ -131,6 +131,7 @@ fn record(contact: &str, cseq: u32) -> Record {
         path: "".into(),
         instance: None,
         reg_id: None,
+        params: "".into(),
     })
 }
 

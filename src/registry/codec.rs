@@ -19,6 +19,8 @@ const FORMAT: u8 = 1;
 const BINDING: u8 = b'b';
 /// A contact with a path, an instance or a flow.
 const BINDING_OF_DEVICE: u8 = b'd';
+/// As before, with more parameters of the contact.
+const BINDING_WITH_PARAMS: u8 = b'c';
 const PUBLICATION: u8 = b'p';
 const SUBSCRIPTION: u8 = b's';
 /// A subscription with the account that it belongs to.
@@ -82,18 +84,27 @@ impl Record {
         out.push(FORMAT);
         match self {
             Self::Binding(binding) => {
-                let plain = binding.path.is_empty() && binding.instance.is_none();
-                out.push(if plain { BINDING } else { BINDING_OF_DEVICE });
+                let kind = if !binding.params.is_empty() {
+                    BINDING_WITH_PARAMS
+                } else if !binding.path.is_empty() || binding.instance.is_some() {
+                    BINDING_OF_DEVICE
+                } else {
+                    BINDING
+                };
+                out.push(kind);
                 text(&mut out, &binding.aor);
                 text(&mut out, &binding.contact);
                 option(&mut out, binding.q, |out, q| out.put_u16(q));
                 text(&mut out, &binding.call_id);
                 out.put_u32(binding.cseq);
                 out.put_u64(binding.expires_at.as_millis());
-                if !plain {
+                if kind != BINDING {
                     text(&mut out, &binding.path);
                     option(&mut out, binding.instance.as_deref(), text);
                     option(&mut out, binding.reg_id, |out, id| out.put_u32(id));
+                }
+                if kind == BINDING_WITH_PARAMS {
+                    text(&mut out, &binding.params);
                 }
             }
             Self::Publication(publication) => {
@@ -159,29 +170,36 @@ impl Record {
             return Err(RecordError::UnknownFormat(format));
         }
         let record = match reader.u8("kind")? {
-            kind @ (BINDING | BINDING_OF_DEVICE) => Self::Binding(BindingRecord {
-                aor: reader.text("aor")?,
-                contact: reader.text("contact")?,
-                q: reader.option("q", Reader::u16)?,
-                call_id: reader.text("call_id")?,
-                cseq: reader.u32("cseq")?,
-                expires_at: reader.time("expires_at")?,
-                path: if kind == BINDING {
-                    "".into()
-                } else {
-                    reader.text("path")?
-                },
-                instance: if kind == BINDING {
-                    None
-                } else {
-                    reader.option("instance", Reader::text)?
-                },
-                reg_id: if kind == BINDING {
-                    None
-                } else {
-                    reader.option("reg_id", Reader::u32)?
-                },
-            }),
+            kind @ (BINDING | BINDING_OF_DEVICE | BINDING_WITH_PARAMS) => {
+                Self::Binding(BindingRecord {
+                    aor: reader.text("aor")?,
+                    contact: reader.text("contact")?,
+                    q: reader.option("q", Reader::u16)?,
+                    call_id: reader.text("call_id")?,
+                    cseq: reader.u32("cseq")?,
+                    expires_at: reader.time("expires_at")?,
+                    path: if kind == BINDING {
+                        "".into()
+                    } else {
+                        reader.text("path")?
+                    },
+                    instance: if kind == BINDING {
+                        None
+                    } else {
+                        reader.option("instance", Reader::text)?
+                    },
+                    reg_id: if kind == BINDING {
+                        None
+                    } else {
+                        reader.option("reg_id", Reader::u32)?
+                    },
+                    params: if kind == BINDING_WITH_PARAMS {
+                        reader.text("params")?
+                    } else {
+                        "".into()
+                    },
+                })
+            }
             PUBLICATION => Self::Publication(PublicationRecord {
                 aor: reader.text("aor")?,
                 package: reader.text("package")?,

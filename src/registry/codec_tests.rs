@@ -57,6 +57,12 @@ fn binding(q: Option<u16>) -> Record {
         .into(),
         instance: q.map(|_| "<urn:uuid:0>".into()),
         reg_id: q.map(u32::from),
+        params: if q == Some(700) {
+            ";methods=\"NOTIFY\";audio"
+        } else {
+            ""
+        }
+        .into(),
     })
 }
 
@@ -76,6 +82,7 @@ fn samples() -> Vec<Record> {
         subscription("[::1]:5060", Some("7")),
         binding(None),
         binding(Some(500)),
+        binding(Some(700)),
         watcher(Standing::Decided(Handling::PoliteBlock)),
         watcher(Standing::Waiting { id: "3-ff".into() }),
     ]
@@ -85,6 +92,25 @@ fn samples() -> Vec<Record> {
 fn what_is_encoded_is_decoded_again() {
     for record in samples() {
         assert_eq!(Record::decode(record.encode().into()), Ok(record));
+    }
+}
+
+#[test]
+fn bindings_of_earlier_versions_are_read_and_still_written_where_they_say_enough() {
+    let plain = b"\x01b\0\0\0\x13sip:bob@example.com\0\0\0\x16sip:bob@127.0.0.1:5070\0\
+        \0\0\0\x02r1\0\0\0\x14\0\0\0\0\0\0\0\x05";
+    let device = b"\x01d\0\0\0\x13sip:bob@example.com\0\0\0\x16sip:bob@127.0.0.1:5070\x01\x01\xf4\
+        \0\0\0\x02r1\0\0\0\x14\0\0\0\0\0\0\0\x05\
+        \0\0\0\x18<sip:p1;lr>, <sip:p2;lr>\x01\0\0\0\x0c<urn:uuid:0>\x01\0\0\x01\xf4";
+    for (bytes, record) in [
+        (&plain[..], binding(None)),
+        (&device[..], binding(Some(500))),
+    ] {
+        assert_eq!(record.encode(), bytes);
+        assert_eq!(
+            Record::decode(Bytes::copy_from_slice(bytes)),
+            Ok(record.clone())
+        );
     }
 }
 

@@ -158,12 +158,7 @@ impl Registry {
             })
             .collect();
         let request = &incoming.message;
-        let steps = decide(
-            request,
-            self.settings.registration,
-            &self.settings.limits,
-            &bound,
-        )?;
+        let steps = decide(request, &registered.aor, &self.settings, &bound)?;
         let call_id: Arc<str> = request.call_id()?.into();
         let cseq = request.cseq()?.number;
         let aor = registered.aor.clone();
@@ -182,6 +177,7 @@ impl Registry {
             path: path.clone(),
             instance: asked.instance.map(Arc::from),
             reg_id: asked.reg_id,
+            params: asked.params.into(),
         };
         let mut changes: Vec<Change> = Vec::with_capacity(steps.len());
         for step in steps {

@@ -2,10 +2,12 @@
 //!
 //! As with PUBLISH, [`decide`] changes nothing; the registry carries the decision out when the store has it.
 
-use crate::sip::{Head, HeaderError, Message, Name, NameAddr, StatusCode, Uri};
+use std::borrow::Cow;
+
+use crate::sip::{Head, HeaderError, Message, Name, NameAddr, Params, Scheme, StatusCode, Uri};
 use crate::time::Timestamp;
 
-use super::settings::{Durations, Limits, Settings};
+use super::settings::Settings;
 use super::store::BindingRecord;
 
 /// Option tag of RFC 3327.
@@ -51,6 +53,8 @@ pub(super) struct Asked {
     pub instance: Option<String>,
     /// Where outbound is used (RFC 5626, 6).
     pub reg_id: Option<u32>,
+    /// All other parameters, as they came.
+    pub params: String,
 }
 
 /// Why a REGISTER is refused.
@@ -74,6 +78,8 @@ pub(super) enum RegisterError {
     FirstHop,
     #[error("one flow is registered at a time")]
     SeveralFlows,
+    #[error("the contact of a device is another SIP URI than its address of record")]
+    LeadsBack,
     #[error("address of record has {0} contacts already")]
     TooManyContacts(usize),
     #[error("no room for another address of record")]
@@ -93,7 +99,7 @@ impl RegisterError {
             Self::FirstHop => StatusCode::FIRST_HOP_LACKS_OUTBOUND_SUPPORT,
             Self::IntervalTooBrief(_) => StatusCode::INTERVAL_TOO_BRIEF,
             Self::OutOfOrder => StatusCode::SERVER_INTERNAL_ERROR,
-            Self::TooManyContacts(_) | Self::NotYours(_) => StatusCode::FORBIDDEN,
+            Self::LeadsBack | Self::TooManyContacts(_) | Self::NotYours(_) => StatusCode::FORBIDDEN,
             Self::Full { .. } | Self::NotStored { .. } => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -105,6 +111,7 @@ impl RegisterError {
             | Self::BadWildcard
             | Self::SeveralFlows
             | Self::OutOfOrder
+            | Self::LeadsBack
             | Self::TooManyContacts(_)
             | Self::NotYours(_)
             | Self::Full { .. } => Some(self.to_string()),
@@ -134,6 +141,7 @@ impl RegisterError {
             | Self::FirstHop
             | Self::SeveralFlows
             | Self::OutOfOrder
+            | Self::LeadsBack
             | Self::TooManyContacts(_)
             | Self::NotYours(_) => {}
         }
@@ -144,8 +152,8 @@ impl RegisterError {
 /// the bindings.
 pub(super) fn decide(
     request: &Message,
-    durations: Durations,
-    limits: &Limits,
+    aor: &str,
+    settings: &Settings,
     bound: &[Bound<'_>],
 ) -> Result<Vec<Step>, RegisterError> {
     let outbound = outbound(request)?;
@@ -170,11 +178,18 @@ pub(super) fn decide(
     let mut steps = Vec::with_capacity(contacts.len());
     for contact in &contacts {
         let asked = contact.expires().or(header);
-        let expires = durations
+        let expires = settings
+            .registration
             .grant(asked)
             .map_err(RegisterError::IntervalTooBrief)?;
-        let instance = contact.params.unquoted("+sip.instance");
-        let instance = instance.filter(|instance| !instance.is_empty());
+        let instance = instance(contact);
+        if settings.registrar.gruu
+            && instance.is_some()
+            && expires > 0
+            && leads_back(&contact.uri, aor)
+        {
+            return Err(RegisterError::LeadsBack);
+        }
         // Without an instance, or where nobody keeps a flow open, the number of a flow means nothing (RFC 5626, 6).
         let reg_id = instance
             .as_ref()
@@ -194,6 +209,7 @@ pub(super) fn decide(
             expires,
             instance: instance.map(|instance| instance.into_owned()),
             reg_id,
+            params: others(&contact.params),
         };
         living += usize::from(expires > 0);
         flows |= expires > 0 && reg_id.is_some();
@@ -211,8 +227,9 @@ pub(super) fn decide(
         .iter()
         .filter(|step| matches!(step, Step::Bind { .. }))
         .count();
-    if more > 0 && bound.len() + more > limits.bindings {
-        return Err(RegisterError::TooManyContacts(limits.bindings));
+    let most = settings.limits.bindings;
+    if more > 0 && bound.len() + more > most {
+        return Err(RegisterError::TooManyContacts(most));
     }
     Ok(steps)
 }
@@ -246,18 +263,49 @@ fn outbound(request: &Message) -> Result<bool, RegisterError> {
 
 /// Whether a request that was taken was about flows, so that the 200 says so (RFC 5626, 6).
 pub(super) fn uses_outbound(request: &Message) -> bool {
-    let numbered =
-        |contact: &NameAddr| contact.params.has("+sip.instance") && reg_id(contact).is_some();
+    let numbered = |contact: &NameAddr| instance(contact).is_some() && reg_id(contact).is_some();
     outbound(request).unwrap_or(false)
         && request
             .contacts()
             .is_ok_and(|contacts| contacts.iter().any(numbered))
 }
 
+/// Whether requests to a contact would come back to its address of record, or can't be sent by SIP (RFC 5627, 5.1). A
+/// public GRUU of the address equals it as a URI.
+fn leads_back(contact: &Uri, aor: &str) -> bool {
+    let loops = Uri::parse(aor).is_ok_and(|aor| aor.equals(contact));
+    loops || !matches!(contact.scheme, Scheme::Sip | Scheme::Sips)
+}
+
+/// The parameters of a Contact without those that the binding has as values, and without GRUUs, which nobody but the
+/// registrar gives (RFC 5627, 5.1).
+fn others(params: &Params) -> String {
+    const KNOWN: [&str; 6] = [
+        "q",
+        "expires",
+        "+sip.instance",
+        "reg-id",
+        "pub-gruu",
+        "temp-gruu",
+    ];
+    let mut others = params.clone();
+    for name in KNOWN {
+        others.remove(name);
+    }
+    others.to_string()
+}
+
 /// Whether the client says that it supports an extension.
 pub(super) fn supports(request: &Message, option: &str) -> bool {
     let mut options = request.values(Name::Supported);
     options.any(|own| own.eq_ignore_ascii_case(option))
+}
+
+/// The device: a URN in brackets (RFC 5626, 4.1). Nothing else, since it names records: `sip:bob@192.0.2.1` with the number
+/// of a flow would be the name of another binding, whose contact has that number as a parameter.
+fn instance(contact: &NameAddr) -> Option<Cow<'_, str>> {
+    let instance = contact.params.unquoted("+sip.instance")?;
+    (instance.starts_with('<') && instance.ends_with('>')).then_some(instance)
 }
 
 /// The number of a flow: 1 to 2^31 (RFC 5626, 4.2).
@@ -275,17 +323,16 @@ pub(super) fn contact(record: &BindingRecord, now: Timestamp, gruu: bool) -> Str
         None => {}
     }
     line += &format!(";expires={}", record.expires_at.seconds_from(now));
-    let Some(instance) = &record.instance else {
-        return line;
-    };
-    line += &format!(";+sip.instance={}", quoted(instance));
-    if let Some(reg_id) = record.reg_id {
-        line += &format!(";reg-id={reg_id}");
+    if let Some(instance) = &record.instance {
+        line += &format!(";+sip.instance={}", quoted(instance));
+        if let Some(reg_id) = record.reg_id {
+            line += &format!(";reg-id={reg_id}");
+        }
+        if let Some(gruu) = public_gruu(&record.aor, instance).filter(|_| gruu) {
+            line += &format!(";pub-gruu=\"{gruu}\"");
+        }
     }
-    if let Some(gruu) = public_gruu(&record.aor, instance).filter(|_| gruu) {
-        line += &format!(";pub-gruu=\"{gruu}\"");
-    }
-    line
+    line + &record.params
 }
 
 fn quoted(text: &str) -> String {

@@ -118,6 +118,8 @@ pub struct BindingRecord {
     pub instance: Option<Arc<str>>,
     /// Which flow of that device, when outbound is used: then these two name the binding (RFC 5626, 6).
     pub reg_id: Option<u32>,
+    /// The other parameters of the Contact as they came, `;` before each (RFC 5626, 6); empty: none.
+    pub params: Arc<str>,
 }
 
 impl BindingRecord {

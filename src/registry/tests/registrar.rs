@@ -126,6 +126,78 @@ fn one_flow_is_registered_at_a_time() {
 }
 
 #[test]
+fn what_is_no_urn_in_brackets_is_no_instance_and_names_nothing() {
+    let mut desk = Desk::new();
+    // As text, the instance and number of the second are the contact of the first.
+    desk.enrol("Contact: <sip:bob@127.0.0.1;reg-id=1>");
+    desk.enrol(
+        "Contact: <sip:bob@127.0.0.2>;+sip.instance=\"sip:bob@127.0.0.1\";reg-id=1|Supported: outbound",
+    );
+    let first = "<sip:bob@127.0.0.1;reg-id=1>;expires=600";
+    assert_eq!(
+        desk.said(),
+        [
+            format!("1: 200 | Contact: {first}"),
+            format!("2: 200 | Contact: {first} | Contact: <sip:bob@127.0.0.2>;expires=600"),
+        ]
+    );
+}
+
+#[test]
+fn all_parameters_of_a_contact_are_kept_over_a_restart_and_listed() {
+    let mut desk = Desk::new();
+    let own = ";methods=\"MESSAGE, NOTIFY\";audio";
+    let flow = format!("{INSTANCE};reg-id=1");
+    desk.enrol(&format!(
+        "Contact: <sip:bob@127.0.0.1>;q=0.5{own}{flow};pub-gruu=\"sip:eve@example.com;gr=1\";temp-gruu=\"sip:e;gr\"|\
+         Supported: outbound"
+    ));
+    let listed = format!("<sip:bob@127.0.0.1>;q=0.500;expires=600{flow}{own}");
+    assert_eq!(
+        desk.said(),
+        [format!("1: 200 | Contact: {listed} | Require: outbound")]
+    );
+    desk.restart();
+    desk.enrol("");
+    assert_eq!(desk.said(), [format!("2: 200 | Contact: {listed}")]);
+    // A refresh says all of them anew.
+    desk.enrol(&format!(
+        "Contact: <sip:bob@127.0.0.1>{flow}|Supported: outbound"
+    ));
+    let listed = format!("<sip:bob@127.0.0.1>;expires=600{flow}");
+    assert_eq!(
+        desk.said(),
+        [format!("3: 200 | Contact: {listed} | Require: outbound")]
+    );
+}
+
+#[test]
+fn a_device_whose_contact_leads_back_to_its_address_or_is_no_sip_uri_gets_no_gruu_but_403() {
+    let wrong = [
+        "sip:bob@example.com",
+        "sip:bob@example.com;gr=urn:uuid:0a-1",
+        "tel:+1555",
+    ];
+    for contact in wrong {
+        let mut desk = with(Registrar {
+            gruu: true,
+            presence: false,
+        });
+        let request = format!("Contact: <{contact}>{INSTANCE}|Supported: gruu");
+        desk.enrol(&request);
+        assert_eq!(desk.happened(), ["1: 403"], "{contact}");
+        // What goes makes no loop, and without an instance RFC 3261 alone counts.
+        desk.enrol(&request.replace(INSTANCE, &format!("{INSTANCE};expires=0")));
+        assert_eq!(desk.happened(), ["2: 200"], "{contact}");
+        desk.enrol(&request.replace(INSTANCE, ""));
+        assert_eq!(
+            desk.said(),
+            [format!("3: 200 | Contact: <{contact}>;expires=600")]
+        );
+    }
+}
+
+#[test]
 fn a_public_gruu_is_given_where_it_is_switched_on_and_supported() {
     let contact = format!("Contact: <sip:bob@127.0.0.1>{INSTANCE}");
     let mut desk = with(Registrar {

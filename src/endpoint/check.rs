@@ -24,9 +24,6 @@ pub enum Refusal {
     /// A Request-URI that is neither a SIP URI nor a presentity's (8.2.2.1; RFC 3859).
     #[error("URI scheme not supported")]
     Scheme,
-    /// The request has come too far (8.1.1.6, 16.3).
-    #[error("too many hops")]
-    TooManyHops,
     /// The request came here before, on another way (8.2.2.2).
     #[error("merged request")]
     Merged,
@@ -58,7 +55,6 @@ impl Refusal {
             Self::UnknownMethod => StatusCode::NOT_IMPLEMENTED,
             Self::UnclaimedMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::Scheme => StatusCode::UNSUPPORTED_URI_SCHEME,
-            Self::TooManyHops => StatusCode::TOO_MANY_HOPS,
             Self::Merged => StatusCode::LOOP_DETECTED,
             Self::Extensions(_) => StatusCode::BAD_EXTENSION,
             Self::Event => StatusCode::BAD_EVENT,
@@ -93,7 +89,6 @@ impl Refusal {
             | Self::Header(_)
             | Self::CSeqMethod
             | Self::Scheme
-            | Self::TooManyHops
             | Self::Merged
             | Self::NothingToCancel
             | Self::Failed => {}
@@ -163,10 +158,9 @@ pub(super) fn content(
         Scheme::Sip | Scheme::Sips | Scheme::Pres => {}
         Scheme::Tel | Scheme::Im | Scheme::Other(_) => return Err(Refusal::Scheme),
     }
-    // OPTIONS is how one looks who is there after so many hops: it ends here anyway (RFC 3261, 11).
-    if message.max_forwards()? == Some(0) && *method != Method::Options {
-        return Err(Refusal::TooManyHops);
-    }
+    // None left is no reason to refuse: it forbids to forward, and requests end here (RFC 4475, 3.3.11). But what is no
+    // number is malformed.
+    message.max_forwards()?;
     if is_merged() {
         return Err(Refusal::Merged);
     }

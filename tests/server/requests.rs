@@ -33,15 +33,8 @@ fn options_tells_what_is_served() {
 fn what_is_not_served_is_refused_by_the_status_that_says_why() {
     let server = Server::start();
     let mut peer = server.by_udp();
-    let hops = |request: String, hops: &str| {
-        request.replace("Max-Forwards: 70", &format!("Max-Forwards: {hops}"))
-    };
     let document = pidf(BOB, "t", "open", "");
     let head = "Event: presence\nContent-Type: application/pidf+xml\n";
-    let request = peer.request("PUBLISH", BOB, head, &document);
-    peer.send(hops(request, "0"));
-    assert_eq!(code(&peer.response(1, "PUBLISH")), 483);
-
     let required = format!("{head}Require: timer, no-such-thing\n");
     let answer = peer.ask("PUBLISH", BOB, &required, &document);
     assert_eq!(code(&answer), 420);
@@ -70,6 +63,17 @@ fn what_is_not_served_is_refused_by_the_status_that_says_why() {
     peer.fence();
     assert_eq!(peer.rest(), [""; 0]);
     assert_eq!(server.counters().get("registry.published"), None);
+}
+
+/// Hops are counted for those that forward; here the request has come to its end (RFC 4475, 3.3.11).
+#[test]
+fn a_request_without_hops_left_is_served() {
+    let server = Server::start();
+    let mut peer = server.by_udp();
+    let head = "Event: presence\nContent-Type: application/pidf+xml\n";
+    let request = peer.request("PUBLISH", BOB, head, &pidf(BOB, "t", "open", ""));
+    peer.send(request.replace("Max-Forwards: 70", "Max-Forwards: 0"));
+    assert_eq!(code(&peer.response(1, "PUBLISH")), 200);
 }
 
 #[test]

@@ -173,14 +173,22 @@ fn a_presentity_may_be_named_by_sip_sips_or_pres() {
 }
 
 #[test]
-fn a_request_without_hops_left_is_answered_483_unless_it_asks_who_is_here() {
-    let spent = |method| request(method).replace("Max-Forwards: 70", "Max-Forwards: 0");
-    assert_eq!(status(&spent("PUBLISH")), "SIP/2.0 483 Too Many Hops");
-    assert_eq!(status(&spent("OPTIONS")), "SIP/2.0 200 OK");
-    let old = PUBLISH.replace("Max-Forwards: 70\r\n", "");
-    assert_eq!(
-        show(&Bench::new().receive(udp(5062), &old)),
-        ["deliver 1@0 PUBLISH sip:bob@example.com"]
+fn a_request_without_hops_left_or_without_a_count_of_them_is_served_since_it_ends_here() {
+    for hops in ["Max-Forwards: 0\r\n", ""] {
+        let came = PUBLISH.replace("Max-Forwards: 70\r\n", hops);
+        assert_eq!(
+            show(&Bench::new().receive(udp(5062), &came)),
+            ["deliver 1@0 PUBLISH sip:bob@example.com"],
+            "{hops}"
+        );
+    }
+    let spent = request("OPTIONS").replace("Max-Forwards: 70", "Max-Forwards: 0");
+    assert_eq!(status(&spent), "SIP/2.0 200 OK");
+    let word = PUBLISH.replace("Max-Forwards: 70", "Max-Forwards: many");
+    assert!(
+        status(&word).starts_with("SIP/2.0 400 "),
+        "{}",
+        status(&word)
     );
 }
 

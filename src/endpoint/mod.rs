@@ -44,7 +44,9 @@ pub use modules::{
 
 use crate::digest::{Authentication, Challenger};
 use crate::entropy::Entropy;
-use crate::exchange::{ConnectionId, Flow, Outcome, OutcomeResult, Token, Transport};
+use crate::exchange::{
+    ConnectionId, Flow, LOCAL_CONTACT, Outcome, OutcomeResult, Token, Transport,
+};
 use crate::keyed::Secret;
 use crate::sip::{Fault, FramingError, Message, StatusCode};
 use crate::time::{Timestamp, Wheel};
@@ -102,6 +104,11 @@ pub struct Endpoint {
     key: Vec<u8>,
     /// For building header lines.
     head: Vec<u8>,
+    /// The User-Agent line of requests; empty for none.
+    user_agent: String,
+    senders: outgoing::Senders,
+    /// Finds where requests want the address that they leave from.
+    local_contact: memchr::memmem::Finder<'static>,
     /// For building whole messages, which are then copied once into a buffer of their exact size.
     buffer: Vec<u8>,
 }
@@ -113,6 +120,10 @@ impl Endpoint {
         let servers = Servers::new(secret, settings.max_completed);
         Self {
             challenger: settings.authentication.clone().map(Challenger::new),
+            user_agent: settings
+                .user_agent
+                .as_ref()
+                .map_or_else(String::new, |name| format!("User-Agent: {name}\r\n")),
             account: settings.credentials.clone().map(Account::new),
             redirects: settings.follow_redirects.then(Redirects::default),
             settings,
@@ -134,6 +145,8 @@ impl Endpoint {
             certified: FxHashSet::default(),
             key: Vec::new(),
             head: Vec::new(),
+            senders: outgoing::Senders::default(),
+            local_contact: memchr::memmem::Finder::new(LOCAL_CONTACT),
             buffer: Vec::new(),
         }
     }
@@ -254,15 +267,16 @@ impl Endpoint {
     pub fn wake(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
         while let Some((_, timer)) = self.wheel.pop(now) {
             match timer {
+                Timer::FirstE => {
+                    let timers = self.settings.timers;
+                    while let Some(fired) = self.clients.first_shot(now, &mut self.wheel, &timers) {
+                        self.retransmit(fired, out);
+                    }
+                }
                 Timer::E(row) => {
                     let timers = &self.settings.timers;
-                    match self.clients.retransmit(now, &mut self.wheel, timers, row) {
-                        Fired::Retransmit(flow, bytes) => {
-                            self.counters.requests_retransmitted += 1;
-                            out.push(Effect::Send { flow, bytes });
-                        }
-                        Fired::TimedOut(_) | Fired::Gone => {}
-                    }
+                    let fired = self.clients.retransmit(now, &mut self.wheel, timers, row);
+                    self.retransmit(fired, out);
                 }
                 Timer::F(row) => {
                     // A server that has said at least something is not a failed one (RFC 3263, 4.3).
@@ -286,6 +300,14 @@ impl Endpoint {
             }
         }
         self.lapse_tickets(now, out);
+    }
+
+    /// Sends a request again, if there is one.
+    fn retransmit(&mut self, fired: Fired<Origin>, out: &mut Vec<Effect>) {
+        if let Fired::Retransmit(flow, bytes) = fired {
+            self.counters.requests_retransmitted += 1;
+            out.push(Effect::Send { flow, bytes });
+        }
     }
 
     /// When [`Endpoint::wake`] has something to do.

@@ -5,15 +5,18 @@ use std::net::{IpAddr, SocketAddr};
 use bytes::Bytes;
 
 use super::locate::Failure;
-use super::{Effect, Endpoint, Origin};
+use super::{Effect, Endpoint, Origin, Settings};
 use crate::exchange::{Destination, Flow, LOCAL_CONTACT, Outgoing, Token, Transport};
 use crate::resolve::Wanted;
 use crate::sip::{Host, Scheme, Uri, write_request};
 use crate::time::Timestamp;
-use crate::transaction::{self, branch};
+use crate::transaction::{self, branch_start, push_token};
 
 /// How many more hops a request of ours may take (RFC 3261, 8.1.1.6).
 const MAX_FORWARDS: u8 = 70;
+
+/// Addresses of ours of which what they write in headers is remembered.
+const MOST_SENDERS: usize = 64;
 
 /// What waits for the transport to find a way.
 #[derive(Debug)]
@@ -369,7 +372,9 @@ impl Endpoint {
         out: &mut Vec<Effect>,
     ) {
         let token: Token = outgoing.token;
-        let branch_token = self.entropy.next_u64();
+        // The upper half.
+        let random = (self.entropy.next_u64() >> 32) as u32;
+        let branch_token = self.clients.next_branch(random);
         let bytes = self.write_out(&outgoing, &flow, branch_token);
         if self.is_too_large(now, &flow, bytes.len()) {
             return self.send_large(now, origin, outgoing, flow, bytes.len(), out);
@@ -390,53 +395,95 @@ impl Endpoint {
 
     fn write_out(&mut self, outgoing: &Outgoing, flow: &Flow, token: u64) -> Bytes {
         let ours = self.reachable(flow);
-        self.head.clear();
-        if let Some(name) = &self.settings.user_agent {
-            self.head.extend_from_slice(b"User-Agent: ");
-            self.head.extend_from_slice(name.as_bytes());
-            self.head.extend_from_slice(b"\r\n");
-        }
-        match memchr::memmem::find(&outgoing.head, LOCAL_CONTACT.as_bytes()) {
-            Some(at) => {
-                self.head.extend_from_slice(&outgoing.head[..at]);
-                let contact = format!("{ours};transport={}", flow.transport.param());
-                self.head.extend_from_slice(contact.as_bytes());
-                self.head
-                    .extend_from_slice(&outgoing.head[at + LOCAL_CONTACT.len()..]);
-            }
-            None => self.head.extend_from_slice(&outgoing.head),
-        }
-        if let Some(account) = &mut self.account
-            && let Some(line) = account.authorize(outgoing, &mut self.entropy)
-        {
-            self.head.extend_from_slice(line.as_bytes());
-        }
-        let rport = if flow.transport.is_reliable() {
-            ""
-        } else {
-            ";rport"
+        let line = self
+            .account
+            .as_mut()
+            .and_then(|account| account.authorize(outgoing, &mut self.entropy));
+        let sender = self.senders.of(&self.settings, flow.transport, ours);
+        sender.via.truncate(sender.fixed);
+        push_token(&mut sender.via, token);
+        sender.via.push_str(sender.params);
+        let head = &outgoing.head[..];
+        let (front, contact, rest) = match self.local_contact.find(head) {
+            Some(at) => (
+                &head[..at],
+                sender.contact.as_bytes(),
+                &head[at + LOCAL_CONTACT.len()..],
+            ),
+            None => (head, &[][..], &[][..]),
         };
-        let branch = branch(self.settings.shard, token);
-        let alias = if self.settings.alias && flow.transport == Transport::Tls {
-            ";alias"
-        } else {
-            ""
-        };
-        let via = format!(
-            "SIP/2.0/{} {ours};branch={branch}{rport}{alias}",
-            flow.transport.via()
-        );
+        let line = line.unwrap_or_default();
+        let heads = [
+            self.user_agent.as_bytes(),
+            front,
+            contact,
+            rest,
+            line.as_bytes(),
+        ];
         self.buffer.clear();
         write_request(
             &mut self.buffer,
             &outgoing.method,
             &outgoing.uri,
-            &via,
+            &sender.via,
             MAX_FORWARDS,
-            &self.head,
+            &heads,
             &outgoing.body,
         );
         Bytes::copy_from_slice(&self.buffer)
+    }
+}
+
+/// What requests say of us who leave from one of our addresses.
+#[derive(Debug)]
+struct Sender {
+    transport: Transport,
+    ours: SocketAddr,
+    /// As in Contact.
+    contact: String,
+    /// The top Via of the last request.
+    via: String,
+    /// How much of it all have in common: up to the token of the branch.
+    fixed: usize,
+    /// What stands behind the branch.
+    params: &'static str,
+}
+
+/// Our addresses that requests leave from, the latest found first: there are as many as a machine has networks.
+#[derive(Debug, Default)]
+pub(super) struct Senders(Vec<Sender>);
+
+impl Senders {
+    fn of(&mut self, settings: &Settings, transport: Transport, ours: SocketAddr) -> &mut Sender {
+        let known = |sender: &Sender| sender.transport == transport && sender.ours == ours;
+        let at = self.0.iter().position(known).unwrap_or_else(|| {
+            // Connections that we opened leave from a port each; where we listen at none they show it.
+            if self.0.len() >= MOST_SENDERS {
+                self.0.clear();
+            }
+            self.0.push(Sender::new(settings, transport, ours));
+            self.0.len() - 1
+        });
+        &mut self.0[at]
+    }
+}
+
+impl Sender {
+    fn new(settings: &Settings, transport: Transport, ours: SocketAddr) -> Self {
+        let cookie = branch_start(settings.shard);
+        let via = format!("SIP/2.0/{} {ours};branch={cookie}", transport.via());
+        Self {
+            transport,
+            ours,
+            contact: format!("{ours};transport={}", transport.param()),
+            fixed: via.len(),
+            via,
+            params: match transport {
+                Transport::Udp => ";rport",
+                Transport::Tls if settings.alias => ";alias",
+                Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => "",
+            },
+        }
     }
 }
 

@@ -88,26 +88,27 @@ pub struct ViaPatch {
     pub rport: Option<u16>,
 }
 
-/// Appends a request to `out`. `head` are whole lines, as of [`Head::finish`]; Content-Length is added.
+/// Appends a request to `out`. `heads` are together whole lines, as of [`Head::finish`]; Content-Length is added.
 pub fn write_request(
     out: &mut Vec<u8>,
     method: &Method,
     uri: &str,
     via: &str,
     max_forwards: u8,
-    head: &[u8],
+    heads: &[&[u8]],
     body: &[u8],
 ) {
-    out.reserve(method.as_str().len() + uri.len() + via.len() + head.len() + body.len() + 80);
+    let head: usize = heads.iter().map(|head| head.len()).sum();
+    out.reserve(method.as_str().len() + uri.len() + via.len() + head + body.len() + 80);
     push_text(out, method.as_str());
     out.push(b' ');
     push_uri(out, uri);
     out.extend_from_slice(b" SIP/2.0\r\nVia: ");
     push_text(out, via);
     out.extend_from_slice(b"\r\nMax-Forwards: ");
-    push_clean(out, max_forwards);
+    push_number(out, usize::from(max_forwards));
     out.extend_from_slice(b"\r\n");
-    push_end(out, head, body);
+    push_end(out, heads, body);
 }
 
 /// Appends a response to `request` to `out`: every Via, the top one with `via_patch`, From, To with `to_tag` if it has no
@@ -149,27 +150,46 @@ pub fn write_response(
     }
     copy(out, request, Name::CallId, 1);
     copy(out, request, Name::CSeq, 1);
-    push_end(out, head, body);
+    push_end(out, &[head], body);
 }
 
 /// A URI as it stands, but for bytes that would end it.
 fn push_uri(out: &mut Vec<u8>, uri: &str) {
-    for byte in uri.bytes() {
-        if byte <= b' ' {
-            push_clean(out, format_args!("%{byte:02X}"));
-        } else {
-            out.push(byte);
-        }
+    let mut rest = uri.as_bytes();
+    while let Some(at) = rest.iter().position(|byte| *byte <= b' ') {
+        out.extend_from_slice(&rest[..at]);
+        push_clean(out, format_args!("%{:02X}", rest[at]));
+        rest = &rest[at + 1..];
     }
+    out.extend_from_slice(rest);
 }
 
-fn push_end(out: &mut Vec<u8>, head: &[u8], body: &[u8]) {
-    out.extend_from_slice(head);
-    if !head.is_empty() && !head.ends_with(b"\r\n") {
+/// A number in decimal digits, without the way through the formatter.
+fn push_number(out: &mut Vec<u8>, mut number: usize) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        // A digit fits.
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+fn push_end(out: &mut Vec<u8>, heads: &[&[u8]], body: &[u8]) {
+    let start = out.len();
+    for head in heads {
+        out.extend_from_slice(head);
+    }
+    if out.len() > start && !out.ends_with(b"\r\n") {
         out.extend_from_slice(b"\r\n");
     }
     out.extend_from_slice(b"Content-Length: ");
-    push_clean(out, body.len());
+    push_number(out, body.len());
     out.extend_from_slice(b"\r\n\r\n");
     out.extend_from_slice(body);
 }

@@ -66,7 +66,7 @@ fn no_value_or_name_injects_a_header() {
         "sip:a@h\r\nEvil: b",
         "v\r\nw",
         70,
-        b"",
+        &[],
         b"",
     );
     assert_eq!(text(&out).lines().count(), 5, "{}", text(&out));
@@ -96,7 +96,7 @@ fn a_request_is_written_behind_what_is_already_in_the_buffer() {
         "sip:a@h;ob",
         "SIP/2.0/UDP s;branch=z9hG4bKx",
         70,
-        &head.finish(),
+        &[&head.finish()],
         b"<x/>",
     );
     assert_eq!(

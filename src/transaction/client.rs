@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rustc_hash::FxHashMap;
 use slab::Slab;
 
 use super::server::row_number;
@@ -67,7 +66,8 @@ pub enum Fired<O> {
 #[derive(Debug)]
 struct Row<O> {
     ended: Ended<O>,
-    branch: u64,
+    /// Its place among the branches.
+    place: u32,
     method: Method,
     flow: Flow,
     bytes: Bytes,
@@ -75,24 +75,39 @@ struct Row<O> {
     proceeding: bool,
     /// Current interval of Timer E.
     interval: Duration,
-    /// Timer E, on unreliable transports.
-    retransmit: Option<TimerKey>,
-    /// Timer F.
-    timeout: TimerKey,
+    /// When Timer F fires.
+    until: Timestamp,
+    /// What fires next: Timer E or, when that would be later, Timer F. None before the first shot of Timer E, which is not in
+    /// the wheel.
+    timer: Option<TimerKey>,
+}
+
+/// What a branch of ours stands for.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// The random half of the branch.
+    check: u32,
+    /// The row, or [`COMPLETED`].
+    row: u32,
 }
 
 /// In place of a row: the request has its final response.
 const COMPLETED: u32 = u32::MAX;
 
 /// All client transactions of one endpoint.
+///
+/// A branch of ours holds the number of its place, so a response finds its request without a search, and 32 random bits, so
+/// that nobody who has not seen the request can answer it.
 #[derive(Debug)]
 pub struct Clients<O> {
     rows: Slab<Row<O>>,
-    /// By the token in the branch. It is our own randomness: nobody can choose it to make collisions.
-    by_branch: FxHashMap<u64, u32>,
-    /// State Completed of RFC 3261, in which repetitions of the final response are absorbed: until when, and the token of the
-    /// branch. All stay equally long, so they end in their order, and one Timer K is enough for all.
-    completed: VecDeque<(Timestamp, u64)>,
+    places: Slab<Place>,
+    /// The first shots of Timer E, and the branches. All come as long after their requests, so they fire in the order of these,
+    /// and one timer is enough; most find their request answered.
+    first: VecDeque<(Timestamp, u64)>,
+    /// State Completed of RFC 3261, in which repetitions of the final response are absorbed: until when, and the place. All
+    /// stay equally long, so they end in their order, and one Timer K is enough for all.
+    completed: VecDeque<(Timestamp, u32)>,
 }
 
 impl<O: Copy> Clients<O> {
@@ -100,12 +115,18 @@ impl<O: Copy> Clients<O> {
     pub fn new() -> Self {
         Self {
             rows: Slab::new(),
-            by_branch: FxHashMap::default(),
+            places: Slab::new(),
+            first: VecDeque::new(),
             completed: VecDeque::new(),
         }
     }
 
-    /// Begins a transaction. The caller sends the request.
+    /// The token that the branch of the next request must have, made of 32 random bits.
+    pub fn next_branch(&self, random: u32) -> u64 {
+        token(random, row_number(self.places.vacant_key()))
+    }
+
+    /// Begins a transaction. Its branch is the one that [`Clients::next_branch`] gave last. The caller sends the request.
     pub fn begin(
         &mut self,
         now: Timestamp,
@@ -115,27 +136,43 @@ impl<O: Copy> Clients<O> {
     ) {
         let Request {
             origin,
-            token,
+            token: owner,
             branch,
             method,
             flow,
             bytes,
         } = request;
-        let vacant = self.rows.vacant_entry();
-        let index = row_number(vacant.key());
         let unreliable = !flow.transport.is_reliable();
-        vacant.insert(Row {
-            ended: Ended { origin, token },
-            branch,
+        let until = now + timers.lifetime();
+        let row = self.rows.vacant_key();
+        let timer = if unreliable {
+            if self.first.is_empty() {
+                wheel.insert(now + timers.t1, Timer::FirstE);
+            }
+            self.first.push_back((now + timers.t1, branch));
+            None
+        } else {
+            Some(wheel.insert(until, Timer::F(row_number(row))))
+        };
+        let place = self.places.insert(Place {
+            check: check_of(branch),
+            row: row_number(row),
+        });
+        debug_assert_eq!(place_of(branch), place, "a branch that was not given");
+        self.rows.insert(Row {
+            ended: Ended {
+                origin,
+                token: owner,
+            },
+            place: row_number(place),
             method,
             flow,
             bytes,
             proceeding: false,
             interval: timers.t1,
-            retransmit: unreliable.then(|| wheel.insert(now + timers.t1, Timer::E(index))),
-            timeout: wheel.insert(now + timers.lifetime(), Timer::F(index)),
+            until,
+            timer,
         });
-        self.by_branch.insert(branch, index);
     }
 
     /// Takes a response, known by the token in its branch and the method in its CSeq (17.1.3).
@@ -148,7 +185,7 @@ impl<O: Copy> Clients<O> {
         method: &Method,
         status: StatusCode,
     ) -> Received<O> {
-        let Some(&index) = self.by_branch.get(&branch) else {
+        let Some(index) = self.find(branch) else {
             return Received::Stray;
         };
         if index == COMPLETED {
@@ -163,17 +200,41 @@ impl<O: Copy> Clients<O> {
             row.proceeding = true;
             return Received::Provisional;
         }
-        let (ended, reliable) = (row.ended, row.flow.transport.is_reliable());
-        self.remove(wheel, index);
-        if !reliable {
+        let (ended, place) = (row.ended, row.place);
+        let reliable = row.flow.transport.is_reliable();
+        self.take(wheel, index);
+        if reliable {
+            self.places.remove(place as usize);
+        } else {
             let until = now + timers.t4;
             if self.completed.is_empty() {
                 wheel.insert(until, Timer::K);
             }
-            self.completed.push_back((until, branch));
-            self.by_branch.insert(branch, COMPLETED);
+            self.completed.push_back((until, place));
+            self.places[place as usize].row = COMPLETED;
         }
         Received::Final(ended)
+    }
+
+    /// Takes [`Timer::FirstE`], again and again until it gives nothing more: requests whose first Timer E has fired.
+    pub fn first_shot(
+        &mut self,
+        now: Timestamp,
+        wheel: &mut Wheel<Timer>,
+        timers: &Timers,
+    ) -> Option<Fired<O>> {
+        while let Some(&(at, branch)) = self.first.front() {
+            let row = self.find(branch).filter(|row| *row != COMPLETED);
+            if row.is_some() && at > now {
+                wheel.insert(at, Timer::FirstE);
+                return None;
+            }
+            self.first.pop_front();
+            if let Some(row) = row {
+                return Some(self.retransmit(now, wheel, timers, row));
+            }
+        }
+        None
     }
 
     /// Takes Timer E.
@@ -192,7 +253,12 @@ impl<O: Copy> Clients<O> {
         } else {
             timers.t2.min(row.interval * 2)
         };
-        row.retransmit = Some(wheel.insert(now + row.interval, Timer::E(index)));
+        let next = now + row.interval;
+        row.timer = Some(if next < row.until {
+            wheel.insert(next, Timer::E(index))
+        } else {
+            wheel.insert(row.until, Timer::F(index))
+        });
         Fired::Retransmit(row.flow, row.bytes.clone())
     }
 
@@ -212,13 +278,13 @@ impl<O: Copy> Clients<O> {
 
     /// Takes Timer K.
     pub fn expire(&mut self, now: Timestamp, wheel: &mut Wheel<Timer>) {
-        while let Some(&(until, branch)) = self.completed.front() {
+        while let Some(&(until, place)) = self.completed.front() {
             if until > now {
                 wheel.insert(until, Timer::K);
                 return;
             }
             self.completed.pop_front();
-            self.by_branch.remove(&branch);
+            self.places.remove(place as usize);
         }
     }
 
@@ -257,28 +323,50 @@ impl<O: Copy> Clients<O> {
 
     /// How many transactions there are.
     pub fn len(&self) -> usize {
-        self.rows.len() + self.completed.len()
+        self.places.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.completed.is_empty()
+        self.places.is_empty()
+    }
+
+    /// The row of a branch, or [`COMPLETED`].
+    fn find(&self, branch: u64) -> Option<u32> {
+        let place = self.places.get(place_of(branch))?;
+        (place.check == check_of(branch)).then_some(place.row)
     }
 
     /// Ends a transaction that has no final response.
     fn abort(&mut self, wheel: &mut Wheel<Timer>, index: u32) -> Option<Ended<O>> {
-        let ended = self.rows.get(index as usize)?.ended;
-        self.remove(wheel, index);
+        let row = self.rows.get(index as usize)?;
+        let (ended, place) = (row.ended, row.place);
+        self.take(wheel, index);
+        self.places.remove(place as usize);
         Some(ended)
     }
 
-    fn remove(&mut self, wheel: &mut Wheel<Timer>, index: u32) {
-        let row = self.rows.remove(index as usize);
-        self.by_branch.remove(&row.branch);
-        for timer in row.retransmit.into_iter().chain([row.timeout]) {
+    /// Takes a row out, but leaves its place.
+    fn take(&mut self, wheel: &mut Wheel<Timer>, index: u32) {
+        if let Some(timer) = self.rows.remove(index as usize).timer {
             wheel.cancel(timer);
         }
     }
+}
+
+/// The token of a branch.
+fn token(check: u32, place: u32) -> u64 {
+    u64::from(check) << 32 | u64::from(place)
+}
+
+fn check_of(branch: u64) -> u32 {
+    // The upper half.
+    (branch >> 32) as u32
+}
+
+fn place_of(branch: u64) -> usize {
+    // The lower half.
+    branch as u32 as usize
 }
 
 impl<O: Copy> Default for Clients<O> {

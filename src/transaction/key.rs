@@ -3,7 +3,6 @@
 //! Keys are built in a buffer that is used again and again, and looked up as bytes: no text is made for a request that is
 //! known already. Parts are divided by a zero byte, which no header value has.
 
-use std::fmt::Write as _;
 use std::hash::{BuildHasher, Hasher};
 use std::io::Write as _;
 use std::net::IpAddr;
@@ -15,16 +14,20 @@ use crate::sip::{CSeq, Message, Method, Name, Via};
 /// Begins every branch that identifies its transaction (RFC 3261, 8.1.1.7).
 pub const COOKIE: &str = "z9hG4bK";
 
-/// A branch of ours: the cookie, the shard in two hexadecimal digits, and 16 digits of randomness.
-pub fn branch(shard: Shard, token: u64) -> String {
-    let mut text = String::with_capacity(COOKIE.len() + 18);
-    text.push_str(COOKIE);
-    // Writing into a String can't fail.
-    let _ = write!(text, "{shard:02x}{token:016x}");
-    text
+/// A branch of ours begins with the cookie and the shard in two hexadecimal digits; [`push_token`] adds the rest.
+pub fn branch_start(shard: Shard) -> String {
+    format!("{COOKIE}{shard:02x}")
 }
 
-/// The shard and the token of a branch that [`branch`] made; None for anybody else's.
+/// Adds a token in 16 hexadecimal digits.
+pub fn push_token(branch: &mut String, token: u64) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for at in (0..16).rev() {
+        branch.push(char::from(DIGITS[(token >> (4 * at)) as usize & 15]));
+    }
+}
+
+/// The shard and the token of a branch that [`branch_start`] and [`push_token`] made; None for anybody else's.
 pub fn branch_of_ours(branch: &str) -> Option<(Shard, u64)> {
     let ours = branch
         .strip_prefix(COOKIE)
@@ -165,7 +168,8 @@ mod tests {
 
     #[test]
     fn our_branches_carry_shard_and_token() {
-        let ours = branch(10, 0xfeed);
+        let mut ours = branch_start(10);
+        push_token(&mut ours, 0xfeed);
         assert_eq!(ours, "z9hG4bK0a000000000000feed");
         assert_eq!(branch_of_ours(&ours), Some((10, 0xfeed)));
         for other in [

@@ -24,7 +24,7 @@ mod server;
 use std::time::Duration;
 
 pub use client::{Clients, Ended, Fired, Received, Request};
-pub use key::{COOKIE, branch, branch_of_ours, merge_key, server_key};
+pub use key::{COOKIE, branch_of_ours, branch_start, merge_key, push_token, server_key};
 pub use server::{Answer, Found, Pending, Servers};
 
 /// The times from which all timers follow (RFC 3261, 17.1.1.1 and table 4).
@@ -58,7 +58,10 @@ impl Timers {
 /// What fires in a transaction. The number is its row in [`Clients`] or [`Servers`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timer {
-    /// The request is sent again: after T1, then twice as long each time up to T2 (17.1.2.2). Not on reliable transports.
+    /// Requests that were sent T1 ago, and have no final response, are sent again (17.1.2.2). One for all; not on reliable
+    /// transports.
+    FirstE,
+    /// The request is sent once more: each time twice as long after the time before, up to T2 (17.1.2.2).
     E(u32),
     /// The request has no final response after 64*T1: timeout (17.1.2.2).
     F(u32),

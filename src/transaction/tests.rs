@@ -38,11 +38,14 @@ fn armed(wheel: &mut Wheel<Timer>) -> Vec<(u64, Timer)> {
         .collect()
 }
 
+/// Of the first request: 7 by chance, and the first place.
+const BRANCH: u64 = 7 << 32;
+
 fn request(transport: Transport) -> Request<char> {
     Request {
         origin: 'a',
         token: 1,
-        branch: 7,
+        branch: BRANCH,
         method: Method::Notify,
         flow: flow(transport),
         bytes: Bytes::from_static(b"NOTIFY"),
@@ -51,6 +54,7 @@ fn request(transport: Transport) -> Request<char> {
 
 fn begin(transport: Transport) -> (Clients<char>, Wheel<Timer>) {
     let (mut clients, mut wheel) = (Clients::new(), Wheel::new());
+    assert_eq!(clients.next_branch(7), BRANCH);
     clients.begin(at(0), &mut wheel, &TIMERS, request(transport));
     (clients, wheel)
 }
@@ -67,13 +71,29 @@ fn receive(
     status: u16,
 ) -> Received<char> {
     let status = StatusCode::new(status).expect("a status");
-    clients.receive(at(now), wheel, &TIMERS, 7, &Method::Notify, status)
+    clients.receive(at(now), wheel, &TIMERS, BRANCH, &Method::Notify, status)
 }
 
-#[test]
-fn a_client_on_udp_arms_e_and_f() {
-    let (_, mut wheel) = begin(Transport::Udp);
-    assert_eq!(armed(&mut wheel), [(10, Timer::E(0)), (640, Timer::F(0))]);
+/// Lets the timers of requests fire until a time, and gives what fired when.
+fn fire(clients: &mut Clients<char>, wheel: &mut Wheel<Timer>, until: u64) -> Vec<(u64, Timer)> {
+    let again = Fired::Retransmit(flow(Transport::Udp), Bytes::from_static(b"NOTIFY"));
+    let mut fired = Vec::new();
+    while let Some((now, timer)) = wheel.pop(at(until)) {
+        fired.push((now.as_millis(), timer));
+        match timer {
+            Timer::FirstE => {
+                while let Some(shot) = clients.first_shot(now, wheel, &TIMERS) {
+                    assert_eq!(shot, again);
+                    fired.push((now.as_millis(), Timer::E(0)));
+                }
+            }
+            Timer::E(row) => assert_eq!(clients.retransmit(now, wheel, &TIMERS, row), again),
+            Timer::F(row) => assert_eq!(clients.time_out(wheel, row), Fired::TimedOut(ENDED)),
+            Timer::K => clients.expire(now, wheel),
+            Timer::J(_) | Timer::Unanswered(_) => panic!("no timer of a client"),
+        }
+    }
+    fired
 }
 
 #[test]
@@ -83,18 +103,47 @@ fn a_client_on_tcp_arms_f_only() {
 }
 
 #[test]
-fn timer_e_doubles_up_to_t2() {
+fn timer_e_doubles_up_to_t2_and_timer_f_ends_it() {
     let (mut clients, mut wheel) = begin(Transport::Udp);
-    let mut fired = Vec::new();
-    while let Some((now, Timer::E(row))) = wheel.pop(at(200)) {
-        let again = clients.retransmit(now, &mut wheel, &TIMERS, row);
-        assert_eq!(
-            again,
-            Fired::Retransmit(flow(Transport::Udp), Bytes::from_static(b"NOTIFY"))
-        );
-        fired.push(now.as_millis());
+    let fired = fire(&mut clients, &mut wheel, 1000);
+    let [(10, Timer::FirstE), shots @ .., (640, Timer::F(0))] = &fired[..] else {
+        panic!("{fired:?}");
+    };
+    let shots: Vec<u64> = shots
+        .iter()
+        .map(|(at, timer)| (*timer == Timer::E(0)).then_some(*at))
+        .collect::<Option<_>>()
+        .expect("nothing else");
+    let every_t2 = (110..640).step_by(40);
+    assert_eq!(
+        shots,
+        [10, 30, 70].into_iter().chain(every_t2).collect::<Vec<_>>()
+    );
+    assert!(clients.is_empty());
+}
+
+#[test]
+fn requests_have_their_first_timer_e_in_order_unless_they_are_answered_by_then() {
+    let (mut clients, mut wheel) = begin(Transport::Udp);
+    for now in [2, 4] {
+        let branch = clients.next_branch(7);
+        let request = Request {
+            branch,
+            ..request(Transport::Udp)
+        };
+        clients.begin(at(now), &mut wheel, &TIMERS, request);
     }
-    assert_eq!(fired, [10, 30, 70, 110, 150, 190]);
+    receive(&mut clients, &mut wheel, 5, 503);
+    assert_eq!(wheel.pop(at(10)), Some((at(10), Timer::FirstE)));
+    assert_eq!(clients.first_shot(at(10), &mut wheel, &TIMERS), None);
+    assert_eq!(wheel.pop(at(20)), Some((at(12), Timer::FirstE)));
+    // Late, so that both are due.
+    let mut shots = || clients.first_shot(at(20), &mut wheel, &TIMERS);
+    assert!(matches!(shots(), Some(Fired::Retransmit(..))));
+    assert!(matches!(shots(), Some(Fired::Retransmit(..))));
+    assert_eq!(shots(), None);
+    let left = [(40, Timer::E(1)), (40, Timer::E(2)), (55, Timer::K)];
+    assert_eq!(armed(&mut wheel), left);
 }
 
 #[test]
@@ -104,9 +153,11 @@ fn a_provisional_response_makes_timer_e_t2_from_its_next_shot_on() {
         receive(&mut clients, &mut wheel, 5, 183),
         Received::Provisional
     );
-    assert_eq!(wheel.pop(at(10)), Some((at(10), Timer::E(0))));
-    clients.retransmit(at(10), &mut wheel, &TIMERS, 0);
-    assert_eq!(armed(&mut wheel), [(50, Timer::E(0)), (640, Timer::F(0))]);
+    let fired = fire(&mut clients, &mut wheel, 60);
+    assert_eq!(
+        fired,
+        [(10, Timer::FirstE), (10, Timer::E(0)), (50, Timer::E(0))]
+    );
 }
 
 #[test]
@@ -124,8 +175,10 @@ fn a_final_response_on_udp_leaves_timer_k_only() {
         receive(&mut clients, &mut wheel, 7, 100),
         Received::Repeated
     );
-    assert_eq!(armed(&mut wheel), [(55, Timer::K)]);
-    clients.expire(at(55), &mut wheel);
+    assert_eq!(
+        fire(&mut clients, &mut wheel, 1000),
+        [(10, Timer::FirstE), (55, Timer::K)]
+    );
     assert_eq!(receive(&mut clients, &mut wheel, 56, 200), Received::Stray);
     assert!(clients.is_empty());
 }
@@ -134,7 +187,8 @@ fn a_final_response_on_udp_leaves_timer_k_only() {
 fn one_timer_k_ends_requests_in_the_order_of_their_final_responses() {
     let (mut clients, mut wheel) = begin(Transport::Udp);
     receive(&mut clients, &mut wheel, 5, 200);
-    for (branch, answered) in [(8, 6), (9, 9)] {
+    for answered in [6, 9] {
+        let branch = clients.next_branch(8);
         let request = Request {
             branch,
             ..request(Transport::Udp)
@@ -150,6 +204,8 @@ fn one_timer_k_ends_requests_in_the_order_of_their_final_responses() {
             status,
         );
     }
+    assert_eq!(wheel.pop(at(56)), Some((at(10), Timer::FirstE)));
+    assert_eq!(clients.first_shot(at(56), &mut wheel, &TIMERS), None);
     assert_eq!(wheel.pop(at(56)), Some((at(55), Timer::K)));
     clients.expire(at(56), &mut wheel);
     assert_eq!(clients.len(), 1, "two have ended by then");
@@ -172,11 +228,11 @@ fn a_final_response_on_tcp_leaves_nothing() {
 
 #[test]
 fn timer_f_ends_a_request_and_leaves_nothing() {
-    let (mut clients, mut wheel) = begin(Transport::Udp);
+    let (mut clients, mut wheel) = begin(Transport::Tcp);
     assert_eq!(clients.time_out(&mut wheel, 0), Fired::TimedOut(ENDED));
     assert_eq!(clients.time_out(&mut wheel, 0), Fired::Gone);
     assert!(clients.is_empty());
-    // Timer F itself would have been taken out by firing; here it is cancelled together with E.
+    // Timer F itself would have been taken out by firing; here it is cancelled.
     assert_eq!(armed(&mut wheel), []);
 }
 
@@ -189,7 +245,11 @@ fn a_failed_way_ends_its_requests_once() {
         [ENDED]
     );
     assert_eq!(clients.fail(&mut wheel, |_| true), []);
-    assert_eq!(armed(&mut wheel), []);
+    assert_eq!(
+        fire(&mut clients, &mut wheel, 1000),
+        [(10, Timer::FirstE)],
+        "it finds nothing"
+    );
 }
 
 #[test]
@@ -197,7 +257,7 @@ fn a_request_with_its_final_response_can_not_fail_any_more() {
     let (mut clients, mut wheel) = begin(Transport::Udp);
     receive(&mut clients, &mut wheel, 5, 200);
     assert_eq!(clients.fail(&mut wheel, |_| true), []);
-    assert_eq!(armed(&mut wheel), [(55, Timer::K)]);
+    assert_eq!(armed(&mut wheel), [(10, Timer::FirstE), (55, Timer::K)]);
 }
 
 #[test]
@@ -206,9 +266,10 @@ fn a_response_to_another_method_or_branch_is_a_stray() {
     let mut receive = |branch, method| {
         clients.receive(at(1), &mut wheel, &TIMERS, branch, &method, StatusCode::OK)
     };
-    assert_eq!(receive(7, Method::Subscribe), Received::Stray);
-    assert_eq!(receive(8, Method::Notify), Received::Stray);
-    assert_eq!(receive(7, Method::Notify), Received::Final(ENDED));
+    assert_eq!(receive(BRANCH, Method::Subscribe), Received::Stray);
+    assert_eq!(receive(8 << 32, Method::Notify), Received::Stray);
+    assert_eq!(receive(BRANCH + 1, Method::Notify), Received::Stray);
+    assert_eq!(receive(BRANCH, Method::Notify), Received::Final(ENDED));
 }
 
 fn serve() -> (Servers, Wheel<Timer>, u64) {

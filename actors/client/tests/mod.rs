@@ -133,7 +133,7 @@ impl World {
             &request.uri,
             via,
             70,
-            &request.head,
+            &[&request.head],
             &request.body,
         );
         let message = SipMessage::parse(Bytes::from(bytes)).expect("a request");

@@ -225,7 +225,7 @@ pub(super) fn written(request: &Outgoing) -> Message {
         &request.uri,
         via,
         70,
-        &request.head,
+        &[&request.head],
         &request.body,
     );
     Message::parse(Bytes::from(bytes)).expect("a request")

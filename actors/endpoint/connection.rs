@@ -285,7 +285,7 @@ impl Handler<StreamInput> for Endpoint {
                     {
                         row.owed += 1;
                     }
-                    self.receive(flow, bytes);
+                    self.receive(self.clock.now(), flow, bytes);
                 }
                 Frame::Ping => {
                     self.counters.keep_alives += 1;

@@ -184,6 +184,7 @@ impl Handler<Datagrams> for Endpoint {
         let Some(bound) = self.ports.get(port).map(|p| p.bound) else {
             return;
         };
+        let now = self.clock.now();
         for (bytes, remote) in batch {
             if is_keep_alive(&bytes) {
                 self.counters.keep_alives += 1;
@@ -202,7 +203,7 @@ impl Handler<Datagrams> for Endpoint {
                 continue;
             }
             trace::message("received", &flow, &bytes);
-            self.receive(flow, bytes);
+            self.receive(now, flow, bytes);
         }
         for remote in unreachable {
             self.counters.unreachable += 1;

@@ -245,7 +245,15 @@ impl Endpoint {
 
     /// Gives one input to the core; what it wants waits in `effects`. False if the core panicked at it.
     fn ask(&mut self, input: impl FnOnce(&mut Core, Timestamp, &mut Vec<Effect>)) -> bool {
-        let now = self.clock.now();
+        self.ask_at(self.clock.now(), input)
+    }
+
+    /// The same at a time: one look at the clock is enough for a batch that came together.
+    fn ask_at(
+        &mut self,
+        now: Timestamp,
+        input: impl FnOnce(&mut Core, Timestamp, &mut Vec<Effect>),
+    ) -> bool {
         let well = self.core.ask(now, &mut self.effects, input);
         if !well {
             self.counters.panics += 1;
@@ -255,9 +263,9 @@ impl Endpoint {
     }
 
     /// Sends a module's request, whose end the module learns also when the core panics at it.
-    fn send_for(&mut self, origin: Origin, outgoing: Outgoing) {
+    fn send_for(&mut self, now: Timestamp, origin: Origin, outgoing: Outgoing) {
         let (token, before) = (outgoing.token, self.effects.len());
-        if self.ask(|core, now, out| core.send(now, origin, outgoing, out)) {
+        if self.ask_at(now, |core, now, out| core.send(now, origin, outgoing, out)) {
             self.spans.sent(origin, token, &self.effects[before..]);
             return;
         }
@@ -272,9 +280,9 @@ impl Endpoint {
     }
 
     /// Gives a received message to the core.
-    fn receive(&mut self, flow: Flow, bytes: Bytes) {
+    fn receive(&mut self, now: Timestamp, flow: Flow, bytes: Bytes) {
         let before = self.effects.len();
-        self.ask(|core, now, out| core.receive(now, flow, bytes, out));
+        self.ask_at(now, |core, now, out| core.receive(now, flow, bytes, out));
         self.spans.received(&self.effects[before..]);
     }
 
@@ -334,13 +342,14 @@ impl Handler<FromModule> for Endpoint {
         ctx: &mut Context<Self>,
     ) {
         let origin = Origin { module, shard };
+        let now = self.clock.now();
         for output in outputs {
             match output {
                 ModuleOutput::Reply(reply) => {
                     self.spans.reply(&reply);
-                    self.ask(|core, now, out| core.reply(now, reply, out));
+                    self.ask_at(now, |core, now, out| core.reply(now, reply, out));
                 }
-                ModuleOutput::Send(outgoing) => self.send_for(origin, outgoing),
+                ModuleOutput::Send(outgoing) => self.send_for(now, origin, outgoing),
             }
         }
         self.settle(ctx);
@@ -351,9 +360,10 @@ impl Handler<HandOver> for Endpoint {
     type Result = ();
 
     fn handle(&mut self, HandOver(items): HandOver, ctx: &mut Context<Self>) {
+        let now = self.clock.now();
         for item in items {
             match item {
-                Handed::Received(flow, bytes) => self.receive(flow, bytes),
+                Handed::Received(flow, bytes) => self.receive(now, flow, bytes),
                 Handed::Send(flow, bytes) => self.effects.push(Effect::Send { flow, bytes }),
             }
         }

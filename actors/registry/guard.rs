@@ -47,6 +47,8 @@ pub(super) struct Guarded {
     shards: Shard,
     entropy: Entropy,
     store: Arc<dyn Store>,
+    /// The requests that the core may have to answer for its present input. Kept, to be filled again without an allocation.
+    in_hand: Vec<TransactionId>,
     panics: u64,
 }
 
@@ -66,6 +68,7 @@ impl Guarded {
             shards,
             entropy,
             store,
+            in_hand: Vec::new(),
             panics: 0,
         }
     }
@@ -74,11 +77,12 @@ impl Guarded {
     /// its place.
     pub fn ask(&mut self, now: Timestamp, input: Input, out: &mut Vec<Effect>) {
         // What the core takes in hand may be in none of its lists when it panics.
-        let in_hand = match &input {
-            Input::Request(incoming) => vec![incoming.transaction],
-            Input::Committed(op, _) => self.core.resting_on(*op),
-            _ => Vec::new(),
-        };
+        self.in_hand.clear();
+        match &input {
+            Input::Request(incoming) => self.in_hand.push(incoming.transaction),
+            Input::Committed(op, _) => self.in_hand.extend(self.core.resting_on(*op)),
+            _ => {}
+        }
         // Asked each time, since a log may be switched on while the node runs.
         self.core
             .set_notes(tracing::enabled!(target: "rollcall::registry", tracing::Level::DEBUG));
@@ -104,6 +108,7 @@ impl Guarded {
             // Answers were whole when they were given. Of the rest nobody knows what would have followed: what is stored
             // now, say, the new core would not know of.
             out.retain(|effect| matches!(effect, Effect::Reply(_)));
+            let in_hand = std::mem::take(&mut self.in_hand);
             self.rebuild(now, in_hand, out);
         }
     }

@@ -22,6 +22,7 @@ use rollcall_core::entropy::Entropy;
 use rollcall_core::exchange::{Destination, Outgoing, Shard};
 use rollcall_core::registry::{DecideError, Effect, Note, Record, Settings, Version, WatcherRow};
 use rollcall_core::sip::Method;
+use rollcall_core::time::Timestamp;
 use tokio::sync::oneshot;
 use tracing::{debug, debug_span, info};
 
@@ -81,6 +82,10 @@ pub struct Registry {
     records: Vec<(Version, Record)>,
     endpoints: Vec<Recipient<FromModule>>,
     clock: Clock,
+    /// What the core is still to be told. Kept, as are `effects`, to be filled again without an allocation.
+    inputs: Vec<Input>,
+    /// What the core wants, in order.
+    effects: Vec<Effect>,
     /// What goes to each endpoint when the handler is done.
     batches: Vec<Vec<ModuleOutput>>,
     /// Who waits for decisions to be stored, by ticket.
@@ -109,6 +114,8 @@ impl Registry {
             module,
             store,
             records,
+            inputs: Vec::new(),
+            effects: Vec::new(),
             batches: endpoints.iter().map(|_| Vec::new()).collect(),
             endpoints,
             clock,
@@ -119,19 +126,19 @@ impl Registry {
     }
 
     /// Gives the core one input, and runs what it wants done, in order.
-    fn feed(&mut self, input: Input) {
-        let mut inputs = vec![input];
-        while let Some(input) = inputs.pop() {
-            let mut effects = Vec::new();
+    fn feed(&mut self, now: Timestamp, input: Input) {
+        let mut effects = std::mem::take(&mut self.effects);
+        self.inputs.push(input);
+        while let Some(input) = self.inputs.pop() {
             let panics = self.core.panics();
-            self.core.ask(self.clock.now(), input, &mut effects);
+            self.core.ask(now, input, &mut effects);
             if self.core.panics() != panics {
                 // The new core knows of no tickets; dropping them tells those who wait.
                 self.deciding.clear();
             }
-            let mut answered = Vec::new();
+            let first = self.inputs.len();
             let mut answering = None;
-            for effect in effects {
+            for effect in effects.drain(..) {
                 match effect {
                     Effect::Reply(reply) => {
                         let shard = reply.transaction.shard;
@@ -145,7 +152,7 @@ impl Registry {
                     Effect::Commit(commit) => {
                         let op = commit.op;
                         if let Some(outcome) = self.store.commit(commit) {
-                            answered.push(Input::Committed(op, outcome));
+                            self.inputs.push(Input::Committed(op, outcome));
                         }
                     }
                     Effect::Decided(ticket, result) => {
@@ -158,8 +165,9 @@ impl Registry {
                 }
             }
             // The first answer is the next input.
-            inputs.extend(answered.into_iter().rev());
+            self.inputs[first..].reverse();
         }
+        self.effects = effects;
     }
 
     /// Which shard's endpoint sends a NOTIFY: the one with the connection; the one that `answering` the subscriber is the
@@ -204,7 +212,7 @@ impl Registry {
         let next = self.core.next_wake();
         self.alarm.set(next, self.clock, ctx, |registry, ctx| {
             registry.alarm.fired();
-            registry.feed(Input::Wake);
+            registry.feed(registry.clock.now(), Input::Wake);
             registry.done(ctx);
         });
     }
@@ -217,7 +225,7 @@ impl Actor for Registry {
         self.store.attach(self.shard, ctx.address().recipient());
         let records = std::mem::take(&mut self.records);
         let count = records.len();
-        self.feed(Input::Load(records));
+        self.feed(self.clock.now(), Input::Load(records));
         self.done(ctx);
         info!(shard = self.shard, records = count, "registry started");
     }
@@ -227,10 +235,12 @@ impl Handler<ToModule> for Registry {
     type Result = ();
 
     fn handle(&mut self, ToModule(inputs): ToModule, ctx: &mut Self::Context) {
+        // One look at the clock for the whole batch: it came together.
+        let now = self.clock.now();
         for input in inputs {
             match input {
-                ModuleInput::Request(incoming) => self.feed(Input::Request(incoming)),
-                ModuleInput::Outcome(outcome) => self.feed(Input::Outcome(outcome)),
+                ModuleInput::Request(incoming) => self.feed(now, Input::Request(incoming)),
+                ModuleInput::Outcome(outcome) => self.feed(now, Input::Outcome(outcome)),
                 // A NOTIFY for a connection that is gone finds another way at the endpoint, and the way of the next
                 // SUBSCRIBE is taken over with it. The others this module has not asked for.
                 ModuleInput::ConnectionClosed(_)
@@ -246,8 +256,9 @@ impl Handler<Committed> for Registry {
     type Result = ();
 
     fn handle(&mut self, Committed(outcomes): Committed, ctx: &mut Self::Context) {
+        let now = self.clock.now();
         for (op, outcome) in outcomes {
-            self.feed(Input::Committed(op, outcome));
+            self.feed(now, Input::Committed(op, outcome));
         }
         self.done(ctx);
     }
@@ -260,7 +271,7 @@ impl Handler<Decide> for Registry {
         self.tickets += 1;
         let (asker, answer) = oneshot::channel();
         self.deciding.insert(self.tickets, asker);
-        self.feed(Input::Decide(self.tickets, decision));
+        self.feed(self.clock.now(), Input::Decide(self.tickets, decision));
         self.done(ctx);
         Box::pin(async move { answer.await.unwrap_or(Err(DecideError::NotStored)) })
     }

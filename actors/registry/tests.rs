@@ -25,7 +25,7 @@ impl Handler<Fault> for Registry {
     type Result = ();
 
     fn handle(&mut self, _: Fault, ctx: &mut Context<Self>) {
-        self.feed(Input::Panic);
+        self.feed(self.clock.now(), Input::Panic);
         self.done(ctx);
     }
 }

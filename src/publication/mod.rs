@@ -210,20 +210,61 @@ impl EntityTags {
     /// A new one.
     pub fn give(&mut self, entropy: &mut Entropy) -> Arc<str> {
         self.given += 1;
-        format!(
-            "{:02x}.{:x}.{:x}.{}",
-            self.shard,
-            self.epoch,
-            self.given,
-            entropy.token()
-        )
-        .into()
+        let mut tag = Hex::new();
+        tag.push(u64::from(self.shard), 2);
+        tag.dot();
+        tag.push(self.epoch, 1);
+        tag.dot();
+        tag.push(self.given, 1);
+        tag.dot();
+        tag.push(entropy.next_u64(), 16);
+        tag.as_str().into()
     }
 
     /// A number for a new publication, larger than all before it.
     pub fn order(&self) -> u64 {
         // 2^40 successes in one epoch would take a shard years.
         (self.epoch << 40) | self.given
+    }
+}
+
+/// Hexadecimal numbers between dots, without an allocation: four of them at most.
+struct Hex {
+    text: [u8; Self::MOST],
+    length: usize,
+}
+
+impl Hex {
+    const MOST: usize = 4 * 16 + 3;
+
+    const fn new() -> Self {
+        Self {
+            text: [0; Self::MOST],
+            length: 0,
+        }
+    }
+
+    /// Adds a number in at least so many digits.
+    fn push(&mut self, number: u64, least: u32) {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let needed = (u64::BITS - number.leading_zeros()).div_ceil(4);
+        for at in (0..needed.max(least)).rev() {
+            self.byte(DIGITS[(number >> (4 * at)) as usize & 15]);
+        }
+    }
+
+    fn dot(&mut self) {
+        self.byte(b'.');
+    }
+
+    fn byte(&mut self, byte: u8) {
+        self.text[self.length] = byte;
+        self.length += 1;
+    }
+
+    fn as_str(&self) -> &str {
+        // Digits and dots are.
+        str::from_utf8(&self.text[..self.length]).unwrap_or_default()
     }
 }
 

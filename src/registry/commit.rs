@@ -1,7 +1,9 @@
 //! Commits under way: what rests on them, and who waits behind them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
+
+use rustc_hash::FxHashMap;
 
 use super::authorization::Deciding;
 use super::publish::Publishing;
@@ -26,7 +28,7 @@ const RETRIED: usize = 1024;
 const MOST_WAITING: usize = 64;
 
 /// What is decided about one request at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Lock {
     /// PUBLISH, by presentity row (RFC 3903, 6: in order, each whole before the next).
     Presentity(u32),
@@ -54,7 +56,7 @@ pub(super) enum Held {
 impl Held {
     fn transaction(&self) -> Option<TransactionId> {
         match self {
-            Self::Publish(publishing) => Some(publishing.incoming.transaction),
+            Self::Publish(publishing) => Some(publishing.asker.transaction),
             Self::Subscribe(subscribing) => Some(subscribing.incoming.transaction),
             Self::Register(registering) => Some(registering.incoming.transaction),
             Self::Decide(_) | Self::Cleanup(_) => None,
@@ -67,10 +69,12 @@ impl Held {
 pub(super) struct Pending {
     shard: Shard,
     run: u64,
+    /// Of the last commit.
     number: u64,
-    held: BTreeMap<u64, (Option<Lock>, Held)>,
+    /// By number, the last ones: a store answers roughly in their order, mostly at once. None: it has answered.
+    held: VecDeque<Option<(Option<Lock>, Held)>>,
     /// Requests waiting behind a lock, in order of arrival. A lock is held as long as it stands here.
-    locks: BTreeMap<Lock, VecDeque<Incoming>>,
+    locks: FxHashMap<Lock, VecDeque<Incoming>>,
     /// Removals that the store did not take.
     refused: Vec<Change>,
 }
@@ -81,8 +85,8 @@ impl Pending {
             shard,
             run,
             number: 0,
-            held: BTreeMap::new(),
-            locks: BTreeMap::new(),
+            held: VecDeque::new(),
+            locks: FxHashMap::default(),
             refused: Vec::new(),
         }
     }
@@ -92,10 +96,8 @@ impl Pending {
     }
 
     pub fn unanswered(&self) -> Vec<TransactionId> {
-        let held = self
-            .held
-            .values()
-            .filter_map(|(_, held)| held.transaction());
+        let held = self.held.iter().flatten();
+        let held = held.filter_map(|(_, held)| held.transaction());
         let waiting = self
             .locks
             .values()
@@ -105,21 +107,45 @@ impl Pending {
     }
 
     /// The request that waits for the outcome of a commit, and those that wait behind it.
-    pub fn resting_on(&self, op: OpId) -> Vec<TransactionId> {
-        let Some((lock, held)) = self.held.get(&op.number).filter(|_| op.run == self.run) else {
-            return Vec::new();
-        };
+    pub fn resting_on(&self, op: OpId) -> impl Iterator<Item = TransactionId> {
+        let place = self.place(op);
+        let held = place.and_then(|place| self.held[place].as_ref());
+        let lock = held.and_then(|(lock, _)| *lock);
         let behind = lock.and_then(|lock| self.locks.get(&lock));
         let behind = behind.into_iter().flatten();
-        held.transaction()
+        held.and_then(|(_, held)| held.transaction())
             .into_iter()
             .chain(behind.map(|incoming| incoming.transaction))
-            .collect()
     }
 
     /// How many commits are under way.
     pub fn len(&self) -> usize {
-        self.held.len()
+        self.held.iter().flatten().count()
+    }
+
+    /// Keeps what rests on the next commit, whose number it gives.
+    fn hold(&mut self, lock: Option<Lock>, held: Held) -> u64 {
+        self.number += 1;
+        self.held.push_back(Some((lock, held)));
+        self.number
+    }
+
+    /// What rests on a commit, once.
+    fn take(&mut self, op: OpId) -> Option<(Option<Lock>, Held)> {
+        let place = self.place(op)?;
+        let taken = self.held[place].take();
+        while let Some(None) = self.held.front() {
+            self.held.pop_front();
+        }
+        taken
+    }
+
+    /// Where a commit stands, if it is one of this run and not long over.
+    fn place(&self, op: OpId) -> Option<usize> {
+        // How many commits are younger.
+        let after = usize::try_from(self.number.checked_sub(op.number)?).ok()?;
+        let place = self.held.len().checked_sub(after + 1)?;
+        (op.run == self.run).then_some(place)
     }
 }
 
@@ -158,15 +184,14 @@ impl Registry {
     ) {
         self.counters.commits += 1;
         let pending = &mut self.pending;
-        pending.number += 1;
-        pending.held.insert(pending.number, (lock, held));
+        let number = pending.hold(lock, held);
         if let Some(lock) = lock {
             pending.locks.entry(lock).or_default();
         }
         let op = OpId {
             shard: pending.shard,
             run: pending.run,
-            number: pending.number,
+            number,
         };
         out.push(Effect::Commit(Commit { op, changes }));
     }
@@ -186,10 +211,7 @@ impl Registry {
         outcome: CommitOutcome,
         out: &mut Vec<Effect>,
     ) {
-        if op.run != self.pending.run {
-            return;
-        }
-        let Some((lock, held)) = self.pending.held.remove(&op.number) else {
+        let Some((lock, held)) = self.pending.take(op) else {
             return;
         };
         let stored = matches!(outcome, CommitOutcome::Committed);

@@ -115,21 +115,11 @@ impl Registry {
             return false;
         }
         let row = self.presentities.open(package, &record.aor);
-        let lapse = self
-            .wheel
-            .insert(record.expires_at, Timer::Lapse { presentity: row });
         if let Some(presentity) = self.presentities.get_mut(row) {
             let held = &mut presentity.publications;
             let place = held.partition_point(|other| other.record.order < record.order);
-            held.insert(
-                place,
-                Publication {
-                    record,
-                    version,
-                    lapse,
-                    document: None,
-                },
-            );
+            let publication = Publication::new(&mut self.wheel, row, record, version, None);
+            held.insert(place, publication);
         }
         true
     }

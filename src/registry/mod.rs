@@ -215,7 +215,7 @@ impl Registry {
     }
 
     /// Those of them that may be answered when the outcome of this commit is known.
-    pub fn resting_on(&self, op: OpId) -> Vec<TransactionId> {
+    pub fn resting_on(&self, op: OpId) -> impl Iterator<Item = TransactionId> {
         self.pending.resting_on(op)
     }
 
@@ -245,15 +245,38 @@ impl Registry {
         why: &dyn std::fmt::Display,
         out: &mut Vec<Effect>,
     ) {
+        let asker = self.asker(incoming);
+        self.refuse_to(asker, status, reason, head, why, out);
+    }
+
+    /// Whose request it is, for a later answer.
+    fn asker(&self, incoming: &Incoming) -> Asker {
+        let call_id = || incoming.message.call_id().unwrap_or_default().to_owned();
+        Asker {
+            transaction: incoming.transaction,
+            call_id: self.settings.notes.then(call_id),
+        }
+    }
+
+    /// Refuses the request of an asker.
+    fn refuse_to(
+        &mut self,
+        asker: Asker,
+        status: StatusCode,
+        reason: Option<String>,
+        head: Head,
+        why: &dyn std::fmt::Display,
+        out: &mut Vec<Effect>,
+    ) {
         self.counters.refused += 1;
         if self.settings.notes {
             out.push(Effect::Note(Note::Refused {
-                call_id: incoming.message.call_id().unwrap_or_default().to_owned(),
+                call_id: asker.call_id.unwrap_or_default(),
                 status,
                 reason: why.to_string(),
             }));
         }
-        let mut reply = Reply::new(incoming.transaction, status).head(head.finish());
+        let mut reply = Reply::new(asker.transaction, status).head(head.finish());
         reply.reason = reason;
         out.push(Effect::Reply(reply));
     }
@@ -285,6 +308,14 @@ fn presentity(settings: &Settings, uri: Result<Uri, HeaderError>) -> Result<Stri
     } else {
         Err(Stranger::NotServed(host))
     }
+}
+
+/// Who waits for the answer to a request that is being stored. The request itself is not kept.
+#[derive(Debug)]
+struct Asker {
+    transaction: TransactionId,
+    /// For the log, if there is one.
+    call_id: Option<String>,
 }
 
 /// Why a Request-URI names none of our presentities.

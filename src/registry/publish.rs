@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::commit::{Held, Lock};
-use super::rows::{Publication, Timer};
+use super::rows::Publication;
 use super::store::{Change, PublicationRecord, Record};
-use super::{Effect, Note, Registry, Stranger, presentity, seconds};
-use crate::exchange::{Incoming, Reply};
+use super::{Asker, Effect, Note, Registry, Stranger, presentity, seconds};
+use crate::exchange::{Incoming, Reply, TransactionId};
 use crate::pidf;
 use crate::presence;
 use crate::publication::{self, Action, Content, Decision, PublishError, decide};
@@ -16,7 +18,7 @@ use crate::time::Timestamp;
 /// A PUBLISH that is being stored.
 #[derive(Debug)]
 pub(super) struct Publishing {
-    pub incoming: Incoming,
+    pub asker: Asker,
     presentity: u32,
     step: Step,
     etag: Arc<str>,
@@ -86,21 +88,19 @@ impl Registry {
             return Ok(());
         };
         let package = &self.settings.packages[presentity.package];
-        let publications: Vec<publication::Held<'_>> = presentity
-            .publications
-            .iter()
-            .map(|held| publication::Held {
-                etag: &held.record.etag,
-                body: &held.record.body,
-            })
-            .collect();
-        let Decision { action, expires } = decide(
-            &incoming.message,
-            package,
-            &self.settings.limits,
-            &publications,
-        )?;
         let min = package.publication.min;
+        let Decision { action, expires } = {
+            let publications: SmallVec<[publication::Held<'_>; 4]> = presentity
+                .publications
+                .iter()
+                .map(|held| publication::Held {
+                    etag: &held.record.etag,
+                    body: &held.record.body,
+                })
+                .collect();
+            let limits = &self.settings.limits;
+            decide(&incoming.message, package, limits, &publications)?
+        };
         let action = match action {
             Action::Create(content) => match self.predecessor(row, &content) {
                 Some(index) => Action::Modify(index, content),
@@ -159,7 +159,7 @@ impl Registry {
         };
         let (change, step) = match action {
             Action::Nothing => {
-                out.push(accepted(incoming, &etag, 0));
+                out.push(accepted(incoming.transaction, &etag, 0));
                 return Ok(());
             }
             Action::Create(content) => put(None, Some(content)),
@@ -176,7 +176,7 @@ impl Registry {
             },
         };
         let publishing = Publishing {
-            incoming: incoming.clone(),
+            asker: self.asker(incoming),
             presentity: row,
             step,
             etag,
@@ -209,7 +209,7 @@ impl Registry {
         out: &mut Vec<Effect>,
     ) {
         let Publishing {
-            incoming,
+            asker,
             presentity: row,
             step,
             etag,
@@ -219,9 +219,12 @@ impl Registry {
             let error = PublishError::NotStored {
                 retry_after: self.settings.retry_after,
             };
-            return self.refuse_publish(&incoming, &error, out);
+            let mut head = Head::new();
+            error.write(&mut head);
+            let (status, reason) = (error.status(), error.reason());
+            return self.refuse_to(asker, status, reason, head, &error, out);
         }
-        out.push(accepted(&incoming, &etag, expires));
+        out.push(accepted(asker.transaction, &etag, expires));
         let Some(presentity) = self.presentities.get_mut(row) else {
             return;
         };
@@ -250,16 +253,18 @@ impl Registry {
                 Some(index),
             ) => {
                 let held = &mut presentity.publications[index];
-                self.wheel.cancel(held.lapse);
-                let lapse = Timer::Lapse { presentity: row };
-                held.lapse = self.wheel.insert(record.expires_at, lapse);
-                let same = held.record.body == record.body;
+                // A timer that fires too early looks again; to move it on with each request would cost more.
+                if record.expires_at < held.lapse_at {
+                    self.wheel.cancel(held.lapse);
+                    held.arm(&mut self.wheel, row, record.expires_at);
+                }
                 held.record = record;
                 held.version += 1;
                 if body_is_new {
                     held.document = document;
                     self.counters.modified += 1;
-                    ("modified", !same)
+                    // Even with the same body it is the latest now; composing shows whether that makes a difference.
+                    ("modified", true)
                 } else {
                     self.counters.refreshed += 1;
                     ("refreshed", false)
@@ -271,15 +276,8 @@ impl Registry {
                 },
                 None,
             ) => {
-                let lapse = self
-                    .wheel
-                    .insert(record.expires_at, Timer::Lapse { presentity: row });
-                presentity.publications.push(Publication {
-                    record,
-                    version: 1,
-                    lapse,
-                    document,
-                });
+                let publication = Publication::new(&mut self.wheel, row, record, 1, document);
+                presentity.publications.push(publication);
                 self.counters.published += 1;
                 ("created", true)
             }
@@ -302,6 +300,9 @@ impl Registry {
         let mut gone = Vec::new();
         presentity.publications.retain_mut(|held| {
             if held.record.expires_at > now {
+                if held.lapse_at <= now {
+                    held.arm(&mut self.wheel, row, held.record.expires_at);
+                }
                 return true;
             }
             self.wheel.cancel(held.lapse);
@@ -366,10 +367,11 @@ impl Registry {
 }
 
 /// The 200 to a PUBLISH: what was granted, and the entity-tag that names the publication from now on.
-fn accepted(incoming: &Incoming, etag: &str, expires: u32) -> Effect {
+fn accepted(transaction: TransactionId, etag: &str, expires: u32) -> Effect {
     let mut head = Head::with_capacity(80);
-    head.line(Name::Expires, expires).line(Name::SipEtag, etag);
-    Effect::Reply(Reply::new(incoming.transaction, StatusCode::OK).head(head.finish()))
+    head.number(Name::Expires, expires)
+        .text(Name::SipEtag, etag);
+    Effect::Reply(Reply::new(transaction, StatusCode::OK).head(head.finish()))
 }
 
 impl From<Stranger> for PublishError {

@@ -11,7 +11,7 @@ use super::winfo::Winfo;
 use crate::keyed::{KeyedMap, Secret};
 use crate::pidf;
 use crate::subscription::{Dialog, Notifier};
-use crate::time::{TimerKey, Timestamp};
+use crate::time::{TimerKey, Timestamp, Wheel};
 use crate::watcherinfo::Handling;
 
 /// What a timer of the shard is for.
@@ -48,12 +48,38 @@ pub(super) struct Publication {
     pub record: PublicationRecord,
     pub version: Version,
     pub lapse: TimerKey,
+    /// When that fires: not after the publication lapses.
+    pub lapse_at: Timestamp,
     /// The body as read, when the compositor looks into it; of one that nobody watched, or that came from the store, once it was
     /// needed.
     pub document: Option<Box<pidf::Document>>,
 }
 
 impl Publication {
+    /// With its timer set.
+    pub fn new(
+        wheel: &mut Wheel<Timer>,
+        presentity: u32,
+        record: PublicationRecord,
+        version: Version,
+        document: Option<Box<pidf::Document>>,
+    ) -> Self {
+        let lapse_at = record.expires_at;
+        Self {
+            lapse: wheel.insert(lapse_at, Timer::Lapse { presentity }),
+            lapse_at,
+            record,
+            version,
+            document,
+        }
+    }
+
+    /// Sets its timer, which has fired or was cancelled.
+    pub fn arm(&mut self, wheel: &mut Wheel<Timer>, presentity: u32, at: Timestamp) {
+        self.lapse = wheel.insert(at, Timer::Lapse { presentity });
+        self.lapse_at = at;
+    }
+
     /// Reads the body if that was not needed yet, as with one from the store. It was good when it was published, and
     /// counts as far as this version can read it.
     pub fn read(&mut self) {

@@ -42,6 +42,29 @@ impl Head {
         self
     }
 
+    /// As [`Head::line`], for a number: without the way through the formatter.
+    pub fn number(&mut self, name: Name, value: u32) -> &mut Self {
+        self.begin(name);
+        // 32 bits fit.
+        push_number(&mut self.0, value as usize);
+        self.0.extend_from_slice(b"\r\n");
+        self
+    }
+
+    /// As [`Head::line`], for a text.
+    pub fn text(&mut self, name: Name, value: &str) -> &mut Self {
+        self.begin(name);
+        push_text(&mut self.0, value);
+        self.0.extend_from_slice(b"\r\n");
+        self
+    }
+
+    fn begin(&mut self, name: Name) {
+        debug_assert_ne!(name, Name::Other, "it has no spelling");
+        self.0.extend_from_slice(name.as_str().as_bytes());
+        self.0.extend_from_slice(b": ");
+    }
+
     /// The lines.
     pub fn finish(self) -> Bytes {
         Bytes::from(self.0)

@@ -84,6 +84,19 @@ fn a_refresh_is_not_told_to_watchers_and_moves_the_end() {
 }
 
 #[test]
+fn a_life_that_is_cut_short_ends_then() {
+    let mut desk = Desk::new();
+    desk.publish("Expires: 600", &pidf("open", ""));
+    desk.publish("Expires: 60|SIP-If-Match: etag1", "");
+    desk.happened();
+    desk.pass(59_999);
+    assert_eq!(desk.happened(), Vec::<String>::new());
+    desk.pass(1);
+    assert_eq!(desk.happened(), ["store -publication v3"]);
+    assert_eq!(desk.registry.next_wake(), None);
+}
+
+#[test]
 fn a_publication_lapses_to_the_millisecond_and_its_tag_with_it() {
     let mut desk = Desk::new();
     desk.publish("Expires: 60", &pidf("open", ""));
@@ -311,6 +324,15 @@ fn a_package_is_data_and_one_without_composition_shows_the_latest_body() {
     desk.answer("200 OK");
     desk.now = desk.now + Duration::from_secs(1);
     desk.send("PUBLISH", "sip:bob@example.com", lines, "rainy");
+    desk.answer("200 OK");
+    desk.now = desk.now + Duration::from_secs(1);
+    // The same as before, but now it is the latest.
+    desk.send(
+        "PUBLISH",
+        "sip:bob@example.com",
+        &format!("{lines}|SIP-If-Match: etag1"),
+        "sunny",
+    );
     let notify = "NOTIFY sip:alice@127.0.0.1:5070 to 127.0.0.1:5070/udp | From: <sip:bob@example.com>;tag=our1 | \
                   To: <sip:alice@example.com>;tag=a1 | Call-ID: call1 | Contact: <sip:127.0.0.1:5060;transport=udp> | ";
     assert_eq!(
@@ -323,6 +345,10 @@ fn a_package_is_data_and_one_without_composition_shows_the_latest_body() {
             "3: 200 | Expires: 120 | SIP-ETag: etag2".to_owned(),
             format!(
                 "{notify}CSeq: 3 NOTIFY | Event: mood | Subscription-State: active;expires=119 = rainy"
+            ),
+            "4: 200 | Expires: 120 | SIP-ETag: etag3".to_owned(),
+            format!(
+                "{notify}CSeq: 4 NOTIFY | Event: mood | Subscription-State: active;expires=118 = sunny"
             ),
         ]
     );

@@ -293,10 +293,6 @@ pub struct Outcome {
 
 /// The end of a client transaction.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a response is the rule, and a box would be one allocation for each"
-)]
 pub enum OutcomeResult {
     /// A final response, and the flow it came over.
     Response(Message, Flow),

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::hash::BuildHasher;
 
 use siphasher::sip::SipHasher13;
+use siphasher::sip128;
 
 use crate::entropy::Entropy;
 
@@ -22,6 +23,19 @@ impl Secret {
     /// A new one.
     pub fn draw(entropy: &mut Entropy) -> Self {
         Self(entropy.next_u64(), entropy.next_u64())
+    }
+
+    /// 64 bits that stand for `bytes`.
+    pub fn hash(self, bytes: &[u8]) -> u64 {
+        SipHasher13::new_with_keys(self.0, self.1).hash(bytes)
+    }
+
+    /// 128 bits that stand for `bytes`: nobody who does not know the secret can find others with the same, and by chance there
+    /// are none.
+    pub fn digest(self, bytes: &[u8]) -> u128 {
+        sip128::SipHasher13::new_with_keys(self.0, self.1)
+            .hash(bytes)
+            .into()
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the endpoint checks before a module sees a request, in the order of RFC 3261, section 8.2.
 
+use std::borrow::Cow;
+
 use super::{Claimed, ModuleId, ModuleTable, Sharding};
 use crate::sip::{CSeq, Fault, Head, HeaderError, Message, Method, Name, Scheme, StatusCode};
 
@@ -98,10 +100,11 @@ impl Refusal {
 }
 
 /// What is known of a request once its form is right.
-pub(super) struct Form {
-    pub from_tag: Option<String>,
-    pub to_tag: Option<String>,
+pub(super) struct Form<'a> {
+    pub from_tag: Option<Cow<'a, str>>,
+    pub to_tag: Option<Cow<'a, str>>,
     pub cseq: CSeq,
+    scheme: Scheme,
 }
 
 /// Who answers a request that is in order.
@@ -115,16 +118,16 @@ pub(super) enum Verdict {
 }
 
 /// Checks the form: what every request must have (8.1.1). A missing From tag is let through; it is as old as RFC 2543.
-pub(super) fn form(
-    message: &Message,
+pub(super) fn form<'a>(
+    message: &'a Message,
     method: &Method,
     modules: &ModuleTable,
-) -> Result<Form, Refusal> {
-    let from = message.from()?;
-    let to = message.to()?;
+) -> Result<Form<'a>, Refusal> {
+    let from_tag = message.checked_from_tag()?;
+    let to_tag = message.checked_to_tag()?;
     message.call_id()?;
     let cseq = message.cseq()?;
-    message.request_uri()?;
+    let scheme = message.request_uri_parts()?.scheme;
     // A method that we don't know may have rules that we don't know either: 501 says more than 400 (RFC 4475, 3.1.2.18).
     if matches!(method, Method::Other(_)) && !modules.has_method(method) {
         return Err(Refusal::UnknownMethod);
@@ -132,17 +135,18 @@ pub(super) fn form(
     if cseq.method != *method {
         return Err(Refusal::CSeqMethod);
     }
-    let tag = |tag: Option<&str>| tag.map(str::to_owned);
     Ok(Form {
-        from_tag: tag(from.tag()),
-        to_tag: tag(to.tag()),
+        from_tag,
+        to_tag,
         cseq,
+        scheme,
     })
 }
 
 /// Checks what a request asks for, and finds who answers it. `is_merged` is asked in its turn.
 pub(super) fn content(
     message: &Message,
+    form: &Form<'_>,
     method: &Method,
     modules: &ModuleTable,
     is_merged: impl FnOnce() -> bool,
@@ -154,7 +158,7 @@ pub(super) fn content(
     if !claimed && *method != Method::Options {
         return Err(Refusal::UnclaimedMethod);
     }
-    match message.request_uri()?.scheme {
+    match &form.scheme {
         Scheme::Sip | Scheme::Sips | Scheme::Pres => {}
         Scheme::Tel | Scheme::Im | Scheme::Other(_) => return Err(Refusal::Scheme),
     }
@@ -182,8 +186,8 @@ pub(super) fn content(
     if !claimed {
         return Ok(Verdict::Options);
     }
-    let event = message.event()?;
-    match modules.find(method, event.as_ref().map(|event| event.package.as_str())) {
+    let package = message.event_package()?;
+    match modules.find(method, package.as_deref()) {
         Claimed::By(module, sharding) => Ok(Verdict::Module(module, sharding)),
         Claimed::NoPackage => Err(Refusal::Event),
         Claimed::NoMethod => Err(Refusal::UnclaimedMethod),

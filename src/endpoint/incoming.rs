@@ -1,6 +1,9 @@
 //! Messages that come in: requests on their way to a module, responses on their way to who asked.
 
+use std::borrow::Cow;
+
 use super::check::{self, Refusal, Verdict};
+use super::respond::{patch, way_back};
 use super::{Effect, Endpoint, Sharding};
 use crate::exchange::{Flow, Identity, Incoming, Outcome, OutcomeResult, TransactionId, Transport};
 use crate::sip::{Message, Method, Name, StatusCode, Via};
@@ -39,14 +42,12 @@ impl Endpoint {
             Err(error) => return self.refuse(now, &flow, &message, &Refusal::Header(error), out),
         };
         self.offered(&flow, &via, out);
-        server_key(&mut self.key, &message, &method, &via, &flow);
-        if let Some(found) = self.servers.find(&self.key) {
-            return self.again(found, out);
+        let key = server_key(self.secret, &mut self.key, &message, &method, &via, &flow);
+        if let Some(found) = self.servers.find(key) {
+            return self.again(found, &flow, &message, &via, out);
         }
-        match self
-            .admit(&message)
-            .and_then(|()| self.check(&message, &method, &via))
-        {
+        let admitted = self.admit(&message);
+        match admitted.and_then(|()| self.check(&message, &method, &via)) {
             Ok(Passed::Module {
                 module,
                 sharding,
@@ -78,12 +79,14 @@ impl Endpoint {
                 }
                 let pending = Pending {
                     request: message.clone(),
-                    flow,
+                    flow: way_back(&flow, Some(&via)),
+                    patch: patch(&flow, &via),
+                    port: via.port,
                 };
                 let timers = &self.settings.timers;
-                let number =
-                    self.servers
-                        .begin(now, &mut self.wheel, timers, &self.key, merge, pending);
+                let number = self
+                    .servers
+                    .begin(now, &mut self.wheel, timers, key, merge, pending);
                 let transaction = TransactionId {
                     shard: self.settings.shard,
                     number,
@@ -105,16 +108,22 @@ impl Endpoint {
         }
     }
 
-    /// A request that came before: absorbed, or answered with the same bytes (17.2.2).
-    fn again(&mut self, found: Found, out: &mut Vec<Effect>) {
+    /// A request that came before: absorbed, or answered with the same response (17.2.2).
+    fn again(
+        &mut self,
+        found: Found,
+        flow: &Flow,
+        message: &Message,
+        via: &Via,
+        out: &mut Vec<Effect>,
+    ) {
         match found {
             Found::Trying => self.counters.retransmissions_absorbed += 1,
-            Found::Completed(answer) => {
+            Found::Completed(kept) => {
                 self.counters.retransmissions_answered += 1;
-                out.push(Effect::Send {
-                    flow: answer.flow,
-                    bytes: answer.bytes,
-                });
+                let bytes = self.write(message, patch(flow, via), &kept.draft());
+                let flow = way_back(flow, Some(via));
+                out.push(Effect::Send { flow, bytes });
             }
         }
     }
@@ -133,16 +142,28 @@ impl Endpoint {
         }
     }
 
-    fn check(&self, message: &Message, method: &Method, via: &Via) -> Result<Passed, Refusal> {
+    fn check<'a>(
+        &mut self,
+        message: &'a Message,
+        method: &Method,
+        via: &Via,
+    ) -> Result<Passed<'a>, Refusal> {
         let form = check::form(message, method, &self.modules)?;
         // Inside a dialog requests are ordered by CSeq, so only those outside can be merged (8.2.2.2).
         let merge = form.to_tag.is_none().then(|| {
             let from_tag = form.from_tag.as_deref().unwrap_or_default();
-            merge_key(self.secret, message, from_tag, &form.cseq, via)
+            merge_key(
+                self.secret,
+                &mut self.key,
+                message,
+                from_tag,
+                &form.cseq,
+                via,
+            )
         });
         let is_merged = || merge.is_some_and(|merge| self.servers.is_merged(merge));
         Ok(
-            match check::content(message, method, &self.modules, is_merged)? {
+            match check::content(message, &form, method, &self.modules, is_merged)? {
                 Verdict::Module(module, sharding) => Passed::Module {
                     module,
                     sharding,
@@ -165,10 +186,9 @@ impl Endpoint {
         out: &mut Vec<Effect>,
     ) {
         let found = CANCELLABLE.iter().any(|method| {
-            server_key(&mut self.key, message, method, via, flow);
-            self.servers.find(&self.key).is_some()
+            let key = server_key(self.secret, &mut self.key, message, method, via, flow);
+            self.servers.find(key).is_some()
         });
-        server_key(&mut self.key, message, &Method::Cancel, via, flow);
         if found {
             self.answer_ok(now, flow, message, crate::sip::Head::new(), out);
         } else {
@@ -265,11 +285,11 @@ impl Endpoint {
 }
 
 /// Who answers a request that passed all checks, and what was learnt by the way.
-enum Passed {
+enum Passed<'a> {
     Module {
         module: super::ModuleId,
         sharding: Sharding,
-        to_tag: Option<String>,
+        to_tag: Option<Cow<'a, str>>,
         merge: Option<(u64, u64)>,
     },
     Options,

@@ -102,9 +102,8 @@ pub struct Endpoint {
     certified: FxHashSet<ConnectionId>,
     /// For building transaction keys.
     key: Vec<u8>,
-    /// For building header lines.
-    head: Vec<u8>,
-    /// The User-Agent line of requests; empty for none.
+    /// The Server line of responses and the User-Agent line of requests; empty for none.
+    server_name: String,
     user_agent: String,
     senders: outgoing::Senders,
     /// Finds where requests want the address that they leave from.
@@ -117,13 +116,11 @@ impl Endpoint {
     /// An endpoint with these modules.
     pub fn new(settings: Settings, modules: ModuleTable, mut entropy: Entropy) -> Self {
         let secret = Secret::draw(&mut entropy);
-        let servers = Servers::new(secret, settings.max_completed);
+        let servers = Servers::new(settings.max_completed);
         Self {
             challenger: settings.authentication.clone().map(Challenger::new),
-            user_agent: settings
-                .user_agent
-                .as_ref()
-                .map_or_else(String::new, |name| format!("User-Agent: {name}\r\n")),
+            server_name: line("Server", settings.server_name.as_deref()),
+            user_agent: line("User-Agent", settings.user_agent.as_deref()),
             account: settings.credentials.clone().map(Account::new),
             redirects: settings.follow_redirects.then(Redirects::default),
             settings,
@@ -144,7 +141,6 @@ impl Endpoint {
             trusted: FxHashSet::default(),
             certified: FxHashSet::default(),
             key: Vec::new(),
-            head: Vec::new(),
             senders: outgoing::Senders::default(),
             local_contact: memchr::memmem::Finder::new(LOCAL_CONTACT),
             buffer: Vec::new(),
@@ -292,10 +288,9 @@ impl Endpoint {
                     }
                 }
                 Timer::K => self.clients.expire(now, &mut self.wheel),
-                Timer::J(row) | Timer::Unanswered(row) => {
-                    if self.servers.expire(row) {
-                        self.counters.unanswered += 1;
-                    }
+                Timer::J => self.servers.expire(now, &mut self.wheel),
+                Timer::Unanswered => {
+                    self.counters.unanswered += self.servers.give_up(now, &mut self.wheel);
                 }
             }
         }
@@ -398,6 +393,11 @@ impl Endpoint {
         };
         out.push(Effect::Outcome { origin, outcome });
     }
+}
+
+/// A header line, if there is what to say in it.
+fn line(name: &str, value: Option<&str>) -> String {
+    value.map_or_else(String::new, |value| format!("{name}: {value}\r\n"))
 }
 
 #[cfg(test)]

@@ -324,11 +324,11 @@ impl Sharding {
                     .filter(|_| in_dialog)
                     .and_then(|tag| shard_in(tag, shards));
                 by_tag.unwrap_or_else(|| {
-                    let uri = match method {
-                        Some(Method::Register) => message.to().map(|to| to.uri),
-                        _ => message.request_uri(),
+                    let aor = match method {
+                        Some(Method::Register) => message.to().map(|to| to.uri.aor()),
+                        _ => message.request_uri_parts().map(|uri| uri.aor()),
                     };
-                    uri.map_or(0, |uri| shard_of(&uri.aor(), shards))
+                    aor.map_or(0, |aor| shard_of(&aor, shards))
                 })
             }
         }

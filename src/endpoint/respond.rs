@@ -10,16 +10,29 @@ use super::{Effect, Endpoint, MAX_DATAGRAM, Refusal};
 use crate::exchange::{Flow, Reply};
 use crate::sip::{Head, Host, Message, Name, StatusCode, Via, ViaPatch, write_response};
 use crate::time::Timestamp;
-use crate::transaction::Answer;
+use crate::transaction::Kept;
 
 /// A response as it is to be written.
-struct Draft<'a> {
+pub(super) struct Draft<'a> {
     status: StatusCode,
     reason: Option<&'a str>,
     to_tag: &'a str,
     copy_record_route: bool,
     head: &'a [u8],
     body: &'a [u8],
+}
+
+impl Kept {
+    pub(super) fn draft(&self) -> Draft<'_> {
+        Draft {
+            status: self.status,
+            reason: self.reason(),
+            to_tag: self.to_tag(),
+            copy_record_route: self.copy_record_route,
+            head: self.head(),
+            body: self.body(),
+        }
+    }
 }
 
 impl Endpoint {
@@ -35,26 +48,20 @@ impl Endpoint {
             Some(tag) => tag,
             None => tag(self.settings.shard, self.entropy.next_u64()),
         };
-        let draft = Draft {
-            status: reply.status,
-            reason: reply.reason.as_deref(),
-            to_tag: &to_tag,
-            copy_record_route: reply.copy_record_route,
-            head: &reply.head,
-            body: &reply.body,
-        };
-        let via = pending.request.via().ok();
-        let bytes = self.write(&pending.flow, &pending.request, via.as_ref(), &draft);
-        let flow = way_back(&pending.flow, via.as_ref());
-        let answer = Answer {
-            bytes: bytes.clone(),
-            flow,
-        };
+        let kept = Kept::new(
+            reply.status,
+            &to_tag,
+            reply.reason.as_deref(),
+            reply.copy_record_route,
+            &reply.head,
+            &reply.body,
+        );
+        let bytes = self.write(&pending.request, pending.patch, &kept.draft());
         let timers = &self.settings.timers;
         self.counters.forgotten_early +=
             self.servers
-                .complete(now, &mut self.wheel, timers, number, answer);
-        self.send_response(now, flow, via.as_ref(), bytes, out);
+                .complete(now, &mut self.wheel, timers, number, kept);
+        self.send_response(now, pending.flow, pending.port, bytes, out);
     }
 
     /// Answers a request by ourselves, keeping no state.
@@ -144,24 +151,19 @@ impl Endpoint {
             body: &[],
         };
         let via = request.via().ok();
-        let bytes = self.write(flow, request, via.as_ref(), &draft);
-        self.send_response(now, way_back(flow, via.as_ref()), via.as_ref(), bytes, out);
+        let given = via.as_ref().and_then(|via| patch(flow, via));
+        let bytes = self.write(request, given, &draft);
+        let port = via.as_ref().and_then(|via| via.port);
+        self.send_response(now, way_back(flow, via.as_ref()), port, bytes, out);
     }
 
-    fn write(
+    /// The response, whole.
+    pub(super) fn write(
         &mut self,
-        flow: &Flow,
         request: &Message,
-        via: Option<&Via>,
+        patch: Option<ViaPatch>,
         draft: &Draft<'_>,
     ) -> Bytes {
-        self.head.clear();
-        if let Some(name) = &self.settings.server_name {
-            self.head.extend_from_slice(b"Server: ");
-            self.head.extend_from_slice(name.as_bytes());
-            self.head.extend_from_slice(b"\r\n");
-        }
-        self.head.extend_from_slice(draft.head);
         self.buffer.clear();
         write_response(
             &mut self.buffer,
@@ -169,9 +171,9 @@ impl Endpoint {
             draft.status,
             draft.reason,
             Some(draft.to_tag),
-            via.and_then(|via| patch(flow, via)),
+            patch,
             draft.copy_record_route,
-            &self.head,
+            &[self.server_name.as_bytes(), draft.head],
             draft.body,
         );
         Bytes::copy_from_slice(&self.buffer)
@@ -183,7 +185,7 @@ impl Endpoint {
         &mut self,
         now: Timestamp,
         flow: Flow,
-        via: Option<&Via>,
+        port: Option<u16>,
         bytes: Bytes,
         out: &mut Vec<Effect>,
     ) {
@@ -198,7 +200,6 @@ impl Endpoint {
         }
         self.counters.responses_rerouted += 1;
         let host = flow.remote.ip().to_canonical().to_string();
-        let port = via.and_then(|via| via.port);
         self.ask(
             now,
             Ticket::response(bytes),
@@ -217,7 +218,7 @@ fn tag(shard: crate::exchange::Shard, number: u64) -> String {
 
 /// What the top Via is given: where the request came from, unless that stands there already. The port only when asked
 /// for, and then the address in any case (RFC 3581, 4).
-fn patch(flow: &Flow, via: &Via) -> Option<ViaPatch> {
+pub(super) fn patch(flow: &Flow, via: &Via) -> Option<ViaPatch> {
     let received = flow.remote.ip().to_canonical();
     let rport = via.wants_rport().then(|| flow.remote.port());
     let written = match via.host {
@@ -231,7 +232,7 @@ fn patch(flow: &Flow, via: &Via) -> Option<ViaPatch> {
 /// Where a response goes: back over the connection; by datagram to where the request came from when its sender asked
 /// for that with `rport`, else to the port in its Via. `maddr` is not followed: multicast has no place here, and for
 /// anything else it would let a stranger choose our target.
-fn way_back(flow: &Flow, via: Option<&Via>) -> Flow {
+pub(super) fn way_back(flow: &Flow, via: Option<&Via>) -> Flow {
     match via {
         Some(via) if !flow.transport.is_reliable() && !via.wants_rport() => Flow {
             remote: SocketAddr::new(flow.remote.ip(), via.port.unwrap_or(5060)),

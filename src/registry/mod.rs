@@ -42,7 +42,7 @@ use crate::entropy::Entropy;
 use crate::exchange::{Incoming, Outcome, Outgoing, Reply, Shard, Token, TransactionId};
 use crate::keyed::Secret;
 use crate::publication::EntityTags;
-use crate::sip::{Head, HeaderError, Method, StatusCode, Uri};
+use crate::sip::{Head, HeaderError, Method, StatusCode, UriParts};
 use crate::time::{Timestamp, Wheel};
 
 pub use authorization::{DecideError, Decision};
@@ -300,13 +300,16 @@ impl Registry {
 }
 
 /// The presentity a Request-URI names, if it is one of ours; the host if it is not.
-fn presentity(settings: &Settings, uri: Result<Uri, HeaderError>) -> Result<String, Stranger> {
+fn presentity(
+    settings: &Settings,
+    uri: Result<UriParts<'_>, HeaderError>,
+) -> Result<String, Stranger> {
     let uri = uri.map_err(Stranger::BadUri)?;
-    let host = uri.host.to_string();
+    let host = uri.host();
     if settings.serves(&host) {
         Ok(uri.aor())
     } else {
-        Err(Stranger::NotServed(host))
+        Err(Stranger::NotServed(host.into_owned()))
     }
 }
 

@@ -63,12 +63,12 @@ impl Registry {
 
     /// The package and presentity of a PUBLISH (steps 1 and 2).
     fn publish_target(&self, incoming: &Incoming) -> Result<(usize, String), PublishError> {
-        let aor = presentity(&self.settings, incoming.message.request_uri())?;
+        let aor = presentity(&self.settings, incoming.message.request_uri_parts())?;
         if !incoming.identity.speaks_for(&aor) {
             return Err(PublishError::NotYours(aor));
         }
-        let event = incoming.message.event()?;
-        let package = event.and_then(|event| self.settings.package(&event.package));
+        let event = incoming.message.event_package()?;
+        let package = event.and_then(|event| self.settings.package(&event));
         let package = package.filter(|(_, package)| package.is_published());
         let (package, _) = package.ok_or_else(|| PublishError::BadEvent {
             allow_events: self.settings.allow_events(),

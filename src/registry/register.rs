@@ -128,8 +128,9 @@ impl Registry {
 
     /// The address of record: that of To, in the domain of the Request-URI (RFC 3261, 10.3, steps 1 and 5).
     fn register_target(&self, incoming: &Incoming) -> Result<String, RegisterError> {
-        presentity(&self.settings, incoming.message.request_uri())?;
-        let aor = presentity(&self.settings, incoming.message.to().map(|to| to.uri))?;
+        presentity(&self.settings, incoming.message.request_uri_parts())?;
+        let to = incoming.message.to().map_err(Stranger::BadUri)?;
+        let aor = presentity(&self.settings, Ok(to.uri.parts()))?;
         if incoming.identity.speaks_for(&aor) {
             Ok(aor)
         } else {

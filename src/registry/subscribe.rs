@@ -62,7 +62,7 @@ impl Registry {
         incoming: &Incoming,
         out: &mut Vec<Effect>,
     ) -> Result<(), SubscribeError> {
-        let aor = presentity(&self.settings, incoming.message.request_uri())?;
+        let aor = presentity(&self.settings, incoming.message.request_uri_parts())?;
         let asked = Asked::read(&incoming.message, &self.settings)?;
         let tag = LocalTag {
             shard: self.shard,

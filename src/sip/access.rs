@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
+use super::event::package_of;
 use super::lex::{is_token_text, number, seconds, trim_text};
-use super::name_addr::Parts;
+use super::name_addr::{Parts, check};
 use super::{Event, HeaderError, Message, Method, Name, NameAddr, SubscriptionState, Via};
 
 /// The CSeq header (RFC 3261, 20.16).
@@ -50,6 +51,16 @@ impl Message {
     /// The To header.
     pub fn to(&self) -> Result<NameAddr, HeaderError> {
         self.address(Name::To)
+    }
+
+    /// Checks From as [`Message::from`] does, and gives its tag alone.
+    pub fn checked_from_tag(&self) -> Result<Option<Cow<'_, str>>, HeaderError> {
+        self.checked_tag(Name::From)
+    }
+
+    /// Checks To as [`Message::to`] does, and gives its tag alone.
+    pub fn checked_to_tag(&self) -> Result<Option<Cow<'_, str>>, HeaderError> {
+        self.checked_tag(Name::To)
     }
 
     /// The tag of From, when there is one.
@@ -148,6 +159,18 @@ impl Message {
         self.parsed(Name::Event, Event::parse)
     }
 
+    /// The package that the Event header names.
+    pub fn event_package(&self) -> Result<Option<Cow<'_, str>>, HeaderError> {
+        let wrong = |reason| HeaderError::new(Name::Event, reason);
+        Ok(match self.single(Name::Event)? {
+            None => None,
+            Some(Cow::Borrowed(text)) => Some(Cow::Borrowed(package_of(text).map_err(wrong)?)),
+            Some(Cow::Owned(text)) => {
+                Some(Cow::Owned(package_of(&text).map_err(wrong)?.to_owned()))
+            }
+        })
+    }
+
     /// The Subscription-State header.
     pub fn subscription_state(&self) -> Result<Option<SubscriptionState>, HeaderError> {
         self.parsed(Name::SubscriptionState, SubscriptionState::parse)
@@ -176,6 +199,17 @@ impl Message {
             return Err(HeaderError::new(name, "no scheme in URI"));
         }
         Ok(address)
+    }
+
+    fn checked_tag(&self, name: Name) -> Result<Option<Cow<'_, str>>, HeaderError> {
+        let wrong = |reason| HeaderError::new(name, reason);
+        match self.single(name)?.ok_or(HeaderError::missing(name))? {
+            Cow::Borrowed(text) => Ok(check(text).map_err(wrong)?.map(Cow::Borrowed)),
+            Cow::Owned(text) => {
+                let tag = check(&text).map_err(wrong)?;
+                Ok(tag.map(|tag| Cow::Owned(tag.to_owned())))
+            }
+        }
     }
 
     /// Whether To has a tag, without a copy of it.

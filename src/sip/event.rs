@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Params;
-use super::lex::{is_token_text, seconds, trim_text};
+use super::lex::{is_balanced, is_token_text, seconds, trim_text};
 
 /// The Event header.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -55,6 +55,17 @@ fn token_and_params(text: &str) -> Result<(&str, Params), &'static str> {
         token,
         Params::parse(params).ok_or("unterminated quoted string")?,
     ))
+}
+
+/// The package in an Event header that is well formed.
+pub(super) fn package_of(text: &str) -> Result<&str, &'static str> {
+    let (token, params) = text.split_at(text.find(';').unwrap_or(text.len()));
+    let token = trim_text(token);
+    match (is_token_text(token.as_bytes()), is_balanced(params)) {
+        (false, _) => Err("not a token"),
+        (true, false) => Err("unterminated quoted string"),
+        (true, true) => Ok(token),
+    }
 }
 
 impl Event {

@@ -23,17 +23,20 @@ pub enum Frame {
 #[error("{fault}")]
 pub struct FramingError {
     fault: Fault,
-    message: Option<Box<Message>>,
+    message: Option<Message>,
 }
 
 impl FramingError {
     fn new(fault: Fault, head: &[u8]) -> Self {
         // The head is copied: an error is rare, and the connection's buffer goes away with it.
         let read = Message::read(Bytes::copy_from_slice(head)).ok();
-        let message = read.map(|(message, ..)| message.cut(0)).filter(answerable);
+        let message = read.map(|(mut read, ..)| {
+            read.cut(0);
+            Message::new(read)
+        });
         Self {
             fault,
-            message: message.map(Box::new),
+            message: message.filter(answerable),
         }
     }
 
@@ -49,7 +52,7 @@ impl FramingError {
 
     /// The request as far as it could be read, when it can be answered.
     pub fn message(&self) -> Option<&Message> {
-        self.message.as_deref()
+        self.message.as_ref()
     }
 }
 

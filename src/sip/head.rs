@@ -135,7 +135,7 @@ pub fn write_request(
 }
 
 /// Appends a response to `request` to `out`: every Via, the top one with `via_patch`, From, To with `to_tag` if it has no
-/// tag yet, Call-ID, CSeq, Record-Route if asked, then `head`, Content-Length and `body`. Headers that the request lacks
+/// tag yet, Call-ID, CSeq, Record-Route if asked, then `heads`, Content-Length and `body`. Headers that the request lacks
 /// are left out. `reason` replaces the standard phrase.
 #[expect(
     clippy::too_many_arguments,
@@ -149,12 +149,13 @@ pub fn write_response(
     to_tag: Option<&str>,
     via_patch: Option<ViaPatch>,
     copy_record_route: bool,
-    head: &[u8],
+    heads: &[&[u8]],
     body: &[u8],
 ) {
-    out.reserve(512 + head.len() + body.len());
+    let head: usize = heads.iter().map(|head| head.len()).sum();
+    out.reserve(512 + head + body.len());
     out.extend_from_slice(b"SIP/2.0 ");
-    push_clean(out, status.code());
+    push_number(out, usize::from(status.code()));
     out.push(b' ');
     push_text(out, reason.unwrap_or(status.reason()));
     out.extend_from_slice(b"\r\n");
@@ -173,7 +174,7 @@ pub fn write_response(
     }
     copy(out, request, Name::CallId, 1);
     copy(out, request, Name::CSeq, 1);
-    push_end(out, &[head], body);
+    push_end(out, heads, body);
 }
 
 /// A URI as it stands, but for bytes that would end it.

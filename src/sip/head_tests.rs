@@ -33,7 +33,7 @@ fn response(
         to_tag,
         patch,
         record_route,
-        b"",
+        &[],
         b"",
     );
     text(&out)
@@ -79,7 +79,7 @@ fn no_value_or_name_injects_a_header() {
         Some("t\r\nEvil: b"),
         None,
         false,
-        b"",
+        &[],
         b"",
     );
     assert!(!text(&out).contains("\nEvil"));
@@ -197,7 +197,7 @@ fn a_response_has_its_own_phrase_head_and_body() {
         None,
         None,
         false,
-        head.as_bytes(),
+        &[head.as_bytes()],
         b"why",
     );
     assert!(text(&out).starts_with("SIP/2.0 400 No Such Thing\r\n"));

@@ -1,6 +1,7 @@
 //! A message over its own bytes (RFC 3261, 7): read once into an index, looked into when asked.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use memchr::memchr;
@@ -8,11 +9,16 @@ use memchr::memchr;
 use super::error::Fault;
 use super::index::{Headers, Length, Line, Lines, Start, StartLine};
 use super::lex::{List, push_unfolded};
-use super::{HeaderError, Method, Name, ParseError, StatusCode, Uri};
+use super::{HeaderError, Method, Name, ParseError, StatusCode, Uri, UriParts};
 
-/// A request or a response. What comes out of it are slices of the bytes it was read from; a clone shares them.
+/// A request or a response. What comes out of it are slices of the bytes it was read from. A clone shares all of it, and is as
+/// cheap to hand on as a reference.
 #[derive(Clone, Debug)]
-pub struct Message {
+pub struct Message(Arc<Read>);
+
+/// What was read of a message.
+#[derive(Debug)]
+pub(super) struct Read {
     /// From the start line to the end of the body.
     raw: Bytes,
     start: Start,
@@ -36,8 +42,8 @@ impl Message {
     ///
     /// Nothing is said about single headers: each accessor answers for its own.
     pub fn parse(raw: Bytes) -> Result<Self, ParseError> {
-        let (message, length, fault) = Self::read(raw)?;
-        let there = message.raw.len() - message.body;
+        let (mut read, length, fault) = Self::read(raw)?;
+        let there = read.raw.len() - read.body;
         let fault = fault.or(match length {
             Length::Given(length) if length > there => Some(Fault::ShortBody),
             Length::Given(_) | Length::Absent => None,
@@ -45,16 +51,20 @@ impl Message {
             Length::Conflicting => Some(Fault::ConflictingLengths),
         });
         if let Some(fault) = fault {
-            return Err(ParseError::new(fault, Some(message)));
+            return Err(ParseError::new(fault, Some(Self::new(read))));
         }
-        match length {
-            Length::Given(length) => Ok(message.cut(length)),
-            Length::Absent | Length::Malformed | Length::Conflicting => Ok(message),
+        if let Length::Given(length) = length {
+            read.cut(length);
         }
+        Ok(Self::new(read))
+    }
+
+    pub(super) fn new(read: Read) -> Self {
+        Self(Arc::new(read))
     }
 
     /// Start line and headers, as far as they go, and what is wrong with them.
-    pub(super) fn read(mut raw: Bytes) -> Result<(Self, Length, Option<Fault>), ParseError> {
+    pub(super) fn read(mut raw: Bytes) -> Result<(Read, Length, Option<Fault>), ParseError> {
         let leading = raw
             .iter()
             .take_while(|byte| matches!(byte, b'\r' | b'\n'))
@@ -78,29 +88,23 @@ impl Message {
         }
         let headers = Headers::read(&raw, lf + 1);
         let fault = fault.or(start.fault).or(headers.fault);
-        let message = Self {
+        let read = Read {
             raw,
             start: start.start,
             lines: headers.lines,
             body: headers.body,
         };
-        Ok((message, headers.length, fault))
-    }
-
-    /// With a body of at most `length` bytes.
-    pub(super) fn cut(mut self, length: usize) -> Self {
-        self.raw.truncate(self.body.saturating_add(length));
-        self
+        Ok((read, headers.length, fault))
     }
 
     /// Whether this is a request.
     pub fn is_request(&self) -> bool {
-        matches!(self.start, Start::Request { .. })
+        matches!(self.0.start, Start::Request { .. })
     }
 
     /// The method of a request.
     pub fn method(&self) -> Option<&Method> {
-        match &self.start {
+        match &self.0.start {
             Start::Request { method, .. } => Some(method),
             Start::Response { .. } => None,
         }
@@ -108,7 +112,7 @@ impl Message {
 
     /// The status of a response.
     pub fn status(&self) -> Option<StatusCode> {
-        match self.start {
+        match self.0.start {
             Start::Request { .. } => None,
             Start::Response { status, .. } => Some(status),
         }
@@ -116,16 +120,16 @@ impl Message {
 
     /// The reason phrase of a response as it was sent; empty for a request, and for a phrase that is not UTF-8.
     pub fn reason(&self) -> &str {
-        match self.start {
+        match self.0.start {
             Start::Request { .. } => "",
-            Start::Response { reason, .. } => str::from_utf8(reason.of(&self.raw)).unwrap_or(""),
+            Start::Response { reason, .. } => str::from_utf8(reason.of(&self.0.raw)).unwrap_or(""),
         }
     }
 
     /// The Request-URI as written; empty for a response.
     pub fn uri_text(&self) -> &str {
-        match self.start {
-            Start::Request { uri, .. } => str::from_utf8(uri.of(&self.raw)).unwrap_or(""),
+        match self.0.start {
+            Start::Request { uri, .. } => str::from_utf8(uri.of(&self.0.raw)).unwrap_or(""),
             Start::Response { .. } => "",
         }
     }
@@ -133,6 +137,11 @@ impl Message {
     /// The Request-URI.
     pub fn request_uri(&self) -> Result<Uri, HeaderError> {
         Uri::parse(self.uri_text()).map_err(|e| HeaderError::new(Name::Other, e.reason()))
+    }
+
+    /// The Request-URI where it stands.
+    pub fn request_uri_parts(&self) -> Result<UriParts<'_>, HeaderError> {
+        UriParts::of(self.uri_text()).map_err(|e| HeaderError::new(Name::Other, e.reason()))
     }
 
     /// The first header of that name: unfolded, trimmed, and with replacement characters where it is not UTF-8. Of
@@ -165,7 +174,7 @@ impl Message {
                 .lines_of(Name::Other)
                 .find(|line| {
                     line.written
-                        .of(&self.raw)
+                        .of(&self.0.raw)
                         .eq_ignore_ascii_case(name.as_bytes())
                 })
                 .map(|line| self.line_text(line)),
@@ -175,11 +184,11 @@ impl Message {
 
     /// All header lines in order: the name, the name as written, the value as written with its folds.
     pub fn lines(&self) -> impl Iterator<Item = (Name, &[u8], &[u8])> {
-        self.lines.iter().map(|line| {
+        self.0.lines.iter().map(|line| {
             (
                 line.name,
-                line.written.of(&self.raw),
-                line.value.of(&self.raw),
+                line.written.of(&self.0.raw),
+                line.value.of(&self.0.raw),
             )
         })
     }
@@ -191,32 +200,32 @@ impl Message {
 
     /// The body: a slice of the message.
     pub fn body(&self) -> Bytes {
-        self.raw.slice(self.body..)
+        self.0.raw.slice(self.0.body..)
     }
 
     /// Everything from the start line to the end of the body, as received.
     pub fn raw(&self) -> Bytes {
-        self.raw.clone()
+        self.0.raw.clone()
     }
 
     /// The message printed anew with the same meaning: long names, no folds, one CRLF each, a Content-Length of its own.
     /// Order, values and body stay, and bytes that are not UTF-8 as well.
     pub fn to_bytes(&self) -> Bytes {
-        let mut out = Vec::with_capacity(self.raw.len() + 64);
-        match &self.start {
+        let mut out = Vec::with_capacity(self.0.raw.len() + 64);
+        match &self.0.start {
             Start::Request { method, uri } => {
                 out.extend_from_slice(method.as_str().as_bytes());
                 out.push(b' ');
-                out.extend_from_slice(uri.of(&self.raw));
+                out.extend_from_slice(uri.of(&self.0.raw));
                 out.extend_from_slice(b" SIP/2.0\r\n");
             }
             Start::Response { status, reason } => {
                 out.extend_from_slice(format!("SIP/2.0 {status} ").as_bytes());
-                push_unfolded(&mut out, reason.of(&self.raw));
+                push_unfolded(&mut out, reason.of(&self.0.raw));
                 out.extend_from_slice(b"\r\n");
             }
         }
-        let length = format!("Content-Length: {}\r\n", self.raw.len() - self.body);
+        let length = format!("Content-Length: {}\r\n", self.0.raw.len() - self.0.body);
         let mut has_length = false;
         for (name, written, value) in self.lines() {
             if name == Name::ContentLength {
@@ -236,26 +245,29 @@ impl Message {
             out.extend_from_slice(length.as_bytes());
         }
         out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(&self.raw[self.body..]);
+        out.extend_from_slice(&self.0.raw[self.0.body..]);
         Bytes::from(out)
     }
 
     #[inline]
     pub(super) fn lines_of(&self, name: Name) -> impl Iterator<Item = &Line> {
-        self.lines.iter().filter(move |line| line.name == name)
+        self.0.lines.iter().filter(move |line| line.name == name)
     }
 
     /// The value as written of a line that came from [`Message::lines_of`].
     #[inline]
     pub(super) fn line_bytes(&self, line: &Line) -> &[u8] {
-        line.value.of(&self.raw)
+        line.value.of(&self.0.raw)
     }
 
     #[inline]
     pub(super) fn line_text(&self, line: &Line) -> Cow<'_, str> {
         let value = self.line_bytes(line);
         if !line.folded {
-            return String::from_utf8_lossy(value);
+            return match str::from_utf8(value) {
+                Ok(text) => Cow::Borrowed(text),
+                Err(_) => String::from_utf8_lossy(value),
+            };
         }
         let mut plain = Vec::with_capacity(value.len());
         push_unfolded(&mut plain, value);
@@ -263,6 +275,13 @@ impl Message {
             Ok(text) => text,
             Err(e) => String::from_utf8_lossy(e.as_bytes()).into_owned(),
         })
+    }
+}
+
+impl Read {
+    /// Leaves a body of at most `length` bytes.
+    pub(super) fn cut(&mut self, length: usize) {
+        self.raw.truncate(self.body.saturating_add(length));
     }
 }
 

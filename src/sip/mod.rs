@@ -20,6 +20,7 @@ mod params;
 pub mod rsip;
 mod status;
 mod uri;
+mod uri_parts;
 mod via;
 
 pub use self::rsip::ConvertError;
@@ -36,6 +37,7 @@ pub use name_addr::NameAddr;
 pub use params::Params;
 pub use status::StatusCode;
 pub use uri::{Host, Scheme, Uri, UriError};
+pub use uri_parts::UriParts;
 pub use via::Via;
 
 #[cfg(test)]

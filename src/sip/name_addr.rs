@@ -7,7 +7,7 @@ use memchr::memchr;
 use super::lex::{is_balanced, quoted_end, seconds, trim_text, unquote};
 use super::params::Pairs;
 use super::uri::Scheme;
-use super::{Params, Uri};
+use super::{Params, Uri, UriParts};
 
 /// An address with its parameters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -87,6 +87,16 @@ impl<'a> Parts<'a> {
             .value("tag")
             .filter(|tag| !tag.is_empty())
     }
+}
+
+/// Whether a text is one address, and its `tag` parameter; `Err` says in words what is wrong.
+pub(super) fn check(text: &str) -> Result<Option<&str>, &'static str> {
+    if trim_text(text) == "*" {
+        return Err("no scheme in URI");
+    }
+    let parts = Parts::of(text)?;
+    UriParts::of(parts.uri).map_err(super::UriError::reason)?;
+    Ok(parts.tag())
 }
 
 impl NameAddr {

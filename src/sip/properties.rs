@@ -196,7 +196,7 @@ fn look_at(message: &Message) {
         Some("t"),
         Some(patch),
         true,
-        b"",
+        &[],
         b"",
     );
     assert!(

@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use memchr::memchr;
 
 use super::Params;
-use super::escape::{are_valid, normal, same};
+use super::escape::{normal, same};
+use super::uri_parts::{HostPart, UriParts};
 
 /// The scheme of a URI.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -95,7 +96,7 @@ impl UriError {
 }
 
 impl Scheme {
-    fn of(text: &str) -> Option<Self> {
+    pub(super) fn of(text: &str) -> Option<Self> {
         const KNOWN: [(&str, Scheme); 5] = [
             ("sip", Scheme::Sip),
             ("sips", Scheme::Sips),
@@ -133,23 +134,7 @@ impl Scheme {
 impl Host {
     /// Reads a name, an IPv4 address, or an IPv6 address in brackets.
     pub fn parse(text: &str) -> Option<Self> {
-        if let Some(inner) = text.strip_prefix('[') {
-            return inner.strip_suffix(']')?.parse().ok().map(Self::V6);
-        }
-        if text.is_empty() {
-            return None;
-        }
-        // Underscores are forbidden in names, and in use.
-        if !text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
-        {
-            return None;
-        }
-        match text.parse() {
-            Ok(address) => Some(Self::V4(address)),
-            Err(_) => Some(Self::Name(text.to_ascii_lowercase().into())),
-        }
+        HostPart::of(text).map(HostPart::to_host)
     }
 
     /// The address, when it is one.
@@ -180,66 +165,7 @@ pub(super) fn port(text: &str) -> Option<u16> {
 impl Uri {
     /// Reads a whole URI, without angle brackets.
     pub fn parse(text: &str) -> Result<Self, UriError> {
-        if text
-            .bytes()
-            .any(|b| b <= b' ' || matches!(b, 0x7f | b'<' | b'>' | b'"'))
-        {
-            return Err(UriError::Character);
-        }
-        let (scheme, rest) = text.split_once(':').ok_or(UriError::Scheme)?;
-        let scheme = Scheme::of(scheme).ok_or(UriError::Scheme)?;
-        match scheme {
-            Scheme::Sip | Scheme::Sips | Scheme::Pres | Scheme::Im => {
-                Self::parse_user_host(scheme, rest)
-            }
-            Scheme::Tel => {
-                let at = memchr(b';', rest.as_bytes()).unwrap_or(rest.len());
-                let params = Params::parse(&rest[at..]).ok_or(UriError::Character)?;
-                Ok(Self {
-                    params,
-                    ..Self::opaque(scheme, &rest[..at])
-                })
-            }
-            Scheme::Other(_) => Ok(Self::opaque(scheme, rest)),
-        }
-    }
-
-    fn parse_user_host(scheme: Scheme, text: &str) -> Result<Self, UriError> {
-        if !are_valid(text) {
-            return Err(UriError::Escape);
-        }
-        // Neither `;` nor `?` ends the user, but `@` does: `user;par=u@host` has a user with a parameter in it.
-        let (user, password, text) = match text.split_once('@') {
-            Some((info, text)) => match info.split_once(':') {
-                Some((user, password)) => (Some(user), Some(password), text),
-                None => (Some(info), None, text),
-            },
-            None => (None, None, text),
-        };
-        if user == Some("") {
-            return Err(UriError::User);
-        }
-        let (text, headers) = match text.split_once('?') {
-            Some((text, headers)) => (text, Some(headers)),
-            None => (text, None),
-        };
-        let (hostport, params) = text.split_at(memchr(b';', text.as_bytes()).unwrap_or(text.len()));
-        let (host, rest) = Host::split(hostport);
-        let port = match rest.strip_prefix(':') {
-            Some(digits) => Some(port(digits).ok_or(UriError::Port)?),
-            None if rest.is_empty() => None,
-            None => return Err(UriError::Host),
-        };
-        Ok(Self {
-            scheme,
-            user: user.map(str::to_owned),
-            password: password.map(str::to_owned),
-            host: Host::parse(host).ok_or(UriError::Host)?,
-            port,
-            params: Params::parse(params).ok_or(UriError::Character)?,
-            headers: headers.map(str::to_owned),
-            opaque: None,
-        })
+        UriParts::of(text)?.to_uri()
     }
 
     pub(super) fn opaque(scheme: Scheme, rest: &str) -> Self {
@@ -262,28 +188,21 @@ impl Uri {
     /// is in lower case. Password, parameters and headers are left out. `sips`, `pres` and `im` name the same as `sip`.
     /// A `tel` number loses its visual separators (RFC 3966, 5); any other URI stays as it is.
     pub fn aor(&self) -> String {
-        let mut aor = String::with_capacity(48);
-        if let Some(opaque) = &self.opaque {
-            aor.push_str(self.scheme.as_str());
-            aor.push(':');
-            if self.scheme == Scheme::Tel {
-                aor.extend(telephone(opaque));
-                if let Some(context) = self.params.get("phone-context") {
-                    aor.push_str(";phone-context=");
-                    aor.push_str(&context.to_ascii_lowercase());
-                }
-            } else {
-                aor.push_str(opaque);
-            }
-            return aor;
+        self.parts().aor()
+    }
+
+    /// Its parts, not copied.
+    pub fn parts(&self) -> UriParts<'_> {
+        UriParts {
+            scheme: self.scheme.clone(),
+            user: self.user.as_deref(),
+            password: self.password.as_deref(),
+            host: (&self.host).into(),
+            port: self.port,
+            params: self.params.as_str(),
+            headers: self.headers.as_deref(),
+            opaque: self.opaque.as_deref(),
         }
-        aor.push_str("sip:");
-        if let Some(user) = &self.user {
-            normal(user, &mut aor);
-            aor.push('@');
-        }
-        push_host(&mut aor, &self.host, self.port);
-        aor
     }
 
     /// Whether both name the same resource by the rules of RFC 3261, 19.1.4.
@@ -309,14 +228,6 @@ pub(super) fn push_host(out: &mut String, host: &Host, port: Option<u16>) {
         Some(port) => write!(out, "{host}:{port}"),
         None => write!(out, "{host}"),
     };
-}
-
-/// A number without its visual separators.
-fn telephone(number: &str) -> impl Iterator<Item = char> {
-    number
-        .chars()
-        .filter(|c| !matches!(c, '-' | '.' | '(' | ')'))
-        .map(|c| c.to_ascii_lowercase())
 }
 
 fn same_option(one: Option<&str>, two: Option<&str>) -> bool {

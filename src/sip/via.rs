@@ -1,5 +1,6 @@
 //! Via: the way back (RFC 3261, 20.42; RFC 3581; RFC 5118, 4.5).
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -13,7 +14,7 @@ use super::{Host, Params};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Via {
     /// `UDP`, `TCP`, …, in upper case; any token.
-    pub transport: Box<str>,
+    pub transport: Cow<'static, str>,
     /// The host of sent-by.
     pub host: Host,
     /// The port of sent-by, when one is written.
@@ -49,7 +50,7 @@ impl Via {
             }
         };
         Ok(Self {
-            transport: transport.to_ascii_uppercase().into(),
+            transport: upper_case(transport),
             host: Host::parse(trim_text(host)).ok_or("malformed host")?,
             port,
             params: Params::parse(params).ok_or("unterminated quoted string")?,
@@ -85,6 +86,18 @@ impl Via {
         let mut text = String::with_capacity(24);
         push_host(&mut text, &self.host, self.port);
         text
+    }
+}
+
+/// The usual transports need no text of their own.
+fn upper_case(transport: &str) -> Cow<'static, str> {
+    let usual = ["UDP", "TCP", "TLS", "WS", "WSS"];
+    match usual
+        .into_iter()
+        .find(|name| name.eq_ignore_ascii_case(transport))
+    {
+        Some(name) => Cow::Borrowed(name),
+        None => Cow::Owned(transport.to_ascii_uppercase()),
     }
 }
 

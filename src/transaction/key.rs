@@ -1,15 +1,13 @@
 //! What tells transactions apart (RFC 3261, 17.1.3 and 17.2.3).
 //!
-//! Keys are built in a buffer that is used again and again, and looked up as bytes: no text is made for a request that is
-//! known already. Parts are divided by a zero byte, which no header value has.
+//! Keys are built in a buffer that is used again and again, and what is kept of them is a keyed hash. Parts are divided by a
+//! zero byte, which no header value has.
 
-use std::hash::{BuildHasher, Hasher};
-use std::io::Write as _;
 use std::net::IpAddr;
 
 use crate::exchange::{Flow, Shard};
 use crate::keyed::Secret;
-use crate::sip::{CSeq, Message, Method, Name, Via};
+use crate::sip::{CSeq, Host, Message, Method, Name, Via};
 
 /// Begins every branch that identifies its transaction (RFC 3261, 8.1.1.7).
 pub const COOKIE: &str = "z9hG4bK";
@@ -46,7 +44,12 @@ pub fn branch_of_ours(branch: &str) -> Option<(Shard, u64)> {
     ))
 }
 
-/// Writes the key of the server transaction that a request of `method` with these headers belongs to.
+/// What a server transaction is known by: a keyed hash of what [`server_key`] says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TransactionKey(u128);
+
+/// The key of the server transaction that a request of `method` with these headers belongs to. `buffer` is used for building
+/// it.
 ///
 /// Usually branch, sent-by and method. Without the magic cookie, or with nothing behind it, the rules of RFC 2543:
 /// Request-URI, tags, Call-ID, CSeq and the whole top Via. In both cases the source address as well: Twinkle seeds its
@@ -54,7 +57,15 @@ pub fn branch_of_ours(branch: &str) -> Option<(Shard, u64)> {
 /// even sent-by in common.
 ///
 /// `method` is given apart from the message because CANCEL looks for the transaction of another method (9.2).
-pub fn server_key(key: &mut Vec<u8>, message: &Message, method: &Method, via: &Via, flow: &Flow) {
+pub fn server_key(
+    secret: Secret,
+    buffer: &mut Vec<u8>,
+    message: &Message,
+    method: &Method,
+    via: &Via,
+    flow: &Flow,
+) -> TransactionKey {
+    let key = buffer;
     key.clear();
     source(key, flow);
     text(key, method.as_str());
@@ -73,6 +84,7 @@ pub fn server_key(key: &mut Vec<u8>, message: &Message, method: &Method, via: &V
             text(key, &message.text(Name::Via).unwrap_or_default());
         }
     }
+    TransactionKey(secret.digest(key))
 }
 
 /// What a merged request has in common with its twin (RFC 3261, 8.2.2.2), and what it has not: two hashes, of the
@@ -82,31 +94,30 @@ pub fn server_key(key: &mut Vec<u8>, message: &Message, method: &Method, via: &V
 /// the last two, two Twinkles that were started in the same second would be taken for one.
 pub fn merge_key(
     secret: Secret,
+    buffer: &mut Vec<u8>,
     message: &Message,
     from_tag: &str,
     cseq: &CSeq,
     via: &Via,
 ) -> (u64, u64) {
-    let mut common = secret.build_hasher();
+    let common = buffer;
+    common.clear();
     for part in [
         from_tag,
         message.call_id().unwrap_or_default(),
         cseq.method.as_str(),
         message.uri_text(),
     ] {
-        common.write(part.as_bytes());
-        common.write_u8(0);
+        text(common, part);
     }
-    common.write_u32(cseq.number);
-    let mut first = Vec::with_capacity(32);
-    match message.vias() {
-        Ok(vias) if vias.len() > 1 => sent_by(&mut first, &vias[vias.len() - 1]),
-        Ok(_) | Err(_) => sent_by(&mut first, via),
+    common.extend_from_slice(&cseq.number.to_be_bytes());
+    let lowest = message.values(Name::Via).skip(1).last();
+    match lowest.map(|lowest| Via::parse(&lowest)) {
+        Some(Ok(lowest)) => sent_by(common, &lowest),
+        Some(Err(_)) | None => sent_by(common, via),
     }
-    common.write(&first);
-    let mut branch = secret.build_hasher();
-    branch.write(via.branch().unwrap_or_default().as_bytes());
-    (common.finish(), branch.finish())
+    let branch = via.branch().unwrap_or_default();
+    (secret.hash(common), secret.hash(branch.as_bytes()))
 }
 
 fn text(key: &mut Vec<u8>, part: &str) {
@@ -124,14 +135,18 @@ fn source(key: &mut Vec<u8>, flow: &Flow) {
 }
 
 fn sent_by(key: &mut Vec<u8>, via: &Via) {
-    // Writing into a Vec can't fail.
-    let _ = write!(key, "{}", via.host);
+    match &via.host {
+        Host::Name(name) => text(key, name),
+        Host::V4(address) => key.extend_from_slice(&address.octets()),
+        Host::V6(address) => key.extend_from_slice(&address.octets()),
+    }
     key.extend_from_slice(&via.port.unwrap_or(5060).to_be_bytes());
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entropy::Entropy;
     use crate::exchange::{ConnectionId, Transport};
 
     const PUBLISH: &str = "PUBLISH sip:bob@example.com SIP/2.0\r\n\
@@ -152,18 +167,17 @@ mod tests {
         }
     }
 
-    fn key(text: &str, port: u16) -> Vec<u8> {
+    fn key(text: &str, port: u16) -> TransactionKey {
         let message = Message::parse(text.to_owned().into()).expect("a message");
         let via = message.via().expect("a Via");
-        let mut key = Vec::new();
         server_key(
-            &mut key,
+            Secret::draw(&mut Entropy::from_number(1)),
+            &mut Vec::new(),
             &message,
             message.method().expect("a request"),
             &via,
             &flow(port),
-        );
-        key
+        )
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //!        Trying ── 1xx ──> Proceeding             Trying ── no reply for 64*T1 ──> gone, in silence
 //!           |                  |                     | reply
 //!           └──── 2xx-6xx ─────┤                     V
-//!                              V                 Completed   retransmission: the same bytes
+//!                              V                 Completed   retransmission: the same response
 //!                          Completed                 | Timer J
 //!                              | Timer K             V
 //!                              V                   gone
@@ -24,8 +24,10 @@ mod server;
 use std::time::Duration;
 
 pub use client::{Clients, Ended, Fired, Received, Request};
-pub use key::{COOKIE, branch_of_ours, branch_start, merge_key, push_token, server_key};
-pub use server::{Answer, Found, Pending, Servers};
+pub use key::{
+    COOKIE, TransactionKey, branch_of_ours, branch_start, merge_key, push_token, server_key,
+};
+pub use server::{Found, Kept, Pending, Servers};
 
 /// The times from which all timers follow (RFC 3261, 17.1.1.1 and table 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +57,7 @@ impl Timers {
     }
 }
 
-/// What fires in a transaction. The number is its row in [`Clients`] or [`Servers`].
+/// What fires in a transaction. The number is its row in [`Clients`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timer {
     /// Requests that were sent T1 ago, and have no final response, are sent again (17.1.2.2). One for all; not on reliable
@@ -68,11 +70,12 @@ pub enum Timer {
     /// Of the requests whose final response came T4 ago, no more retransmissions of it are expected (17.1.2.2). One for all;
     /// not on reliable transports.
     K,
-    /// No more retransmissions of the request are expected: 64*T1, at once on reliable transports (17.2.2).
-    J(u32),
-    /// The module has not answered within 64*T1. The client has given up by now, and a 408 would only do harm
-    /// (RFC 4320): the request is forgotten in silence.
-    Unanswered(u32),
+    /// Of the requests that were answered 64*T1 ago, no more retransmissions are expected (17.2.2). One for all; not on
+    /// reliable transports.
+    J,
+    /// Modules have not answered within 64*T1. The clients have given up by now, and a 408 would only do harm (RFC 4320): the
+    /// requests are forgotten in silence. One for all.
+    Unanswered,
 }
 
 #[cfg(test)]

@@ -1,34 +1,97 @@
 //! Server transactions of one endpoint (RFC 3261, 17.2.2).
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
-use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use slab::Slab;
 
-use super::{Timer, Timers};
+use super::{Timer, Timers, TransactionKey};
 use crate::exchange::Flow;
-use crate::keyed::{KeyedMap, Secret};
-use crate::sip::Message;
-use crate::time::{TimerKey, Timestamp, Wheel};
+use crate::sip::{Message, StatusCode, ViaPatch};
+use crate::time::{Timestamp, Wheel};
 
 /// A request that is with a module.
 #[derive(Clone, Debug)]
 pub struct Pending {
     /// The request.
     pub request: Message,
-    /// Where it came from.
+    /// Where its response goes.
     pub flow: Flow,
+    /// What its top Via is given.
+    pub patch: Option<ViaPatch>,
+    /// The port in its top Via.
+    pub port: Option<u16>,
 }
 
-/// A response and its way.
+/// What a response says beyond what its request said. With the request, which comes again if the response is wanted again,
+/// it makes the same response, and takes a fifth of its room.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Answer {
-    /// Whole, as it stands on the wire.
-    pub bytes: Bytes,
-    /// Where it goes.
-    pub flow: Flow,
+pub struct Kept {
+    /// The status.
+    pub status: StatusCode,
+    /// Whether Record-Route headers of the request are copied.
+    pub copy_record_route: bool,
+    /// Tag of To, reason phrase, header lines and body, one behind the other.
+    text: Box<[u8]>,
+    /// Where the first three end.
+    ends: [u32; 3],
+}
+
+impl Kept {
+    /// Puts the parts together; no `reason` stands for the usual one.
+    pub fn new(
+        status: StatusCode,
+        to_tag: &str,
+        reason: Option<&str>,
+        copy_record_route: bool,
+        head: &[u8],
+        body: &[u8],
+    ) -> Self {
+        let parts = [
+            to_tag.as_bytes(),
+            reason.unwrap_or_default().as_bytes(),
+            head,
+            body,
+        ];
+        let mut text = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
+        let ends = parts.map(|part| {
+            text.extend_from_slice(part);
+            // What our own modules say stays below 4 GiB.
+            u32::try_from(text.len()).unwrap_or(u32::MAX)
+        });
+        Self {
+            status,
+            copy_record_route,
+            text: text.into(),
+            ends: [ends[0], ends[1], ends[2]],
+        }
+    }
+
+    /// The tag of To, for a request without one.
+    pub fn to_tag(&self) -> &str {
+        str::from_utf8(self.part(0, self.ends[0])).unwrap_or_default()
+    }
+
+    /// A reason phrase that says more than the usual one.
+    pub fn reason(&self) -> Option<&str> {
+        let reason = str::from_utf8(self.part(self.ends[0], self.ends[1])).ok();
+        reason.filter(|reason| !reason.is_empty())
+    }
+
+    /// Header lines.
+    pub fn head(&self) -> &[u8] {
+        self.part(self.ends[1], self.ends[2])
+    }
+
+    /// The body.
+    pub fn body(&self) -> &[u8] {
+        self.text.get(self.ends[2] as usize..).unwrap_or_default()
+    }
+
+    fn part(&self, start: u32, end: u32) -> &[u8] {
+        let range = start as usize..end as usize;
+        self.text.get(range).unwrap_or_default()
+    }
 }
 
 /// What a request that came again finds.
@@ -36,64 +99,104 @@ pub struct Answer {
 pub enum Found {
     /// The first one is still with its module: this one is absorbed.
     Trying,
-    /// The response, to be sent once more.
-    Completed(Answer),
+    /// The response, to be made and sent once more.
+    Completed(Kept),
 }
 
 #[derive(Debug)]
 enum State {
-    /// Boxed, because most transactions are completed ones, and those should not take its room.
-    Trying(Box<Pending>),
-    Completed(Answer),
+    /// Its place among the pending ones: most transactions are completed, and those should not take the room of a request.
+    Trying(u32),
+    Completed(Kept),
 }
 
 #[derive(Debug)]
 struct Row {
-    /// Shared with the index, so that a transaction costs one allocation for it.
-    key: Arc<[u8]>,
+    key: TransactionKey,
     /// What merged requests have in common, if this one could be one of several.
     merge: Option<u64>,
     serial: u32,
-    timer: TimerKey,
     state: State,
+}
+
+/// Rows that something happens to after the same time each, so in their order, under one timer for all.
+#[derive(Debug, Default)]
+struct Queue {
+    /// Until when, row and serial.
+    rows: VecDeque<(Timestamp, u32, u32)>,
+    /// The timer is set: for the first row, or one that was before it.
+    armed: bool,
+}
+
+impl Queue {
+    fn push(
+        &mut self,
+        until: Timestamp,
+        row: u32,
+        serial: u32,
+        wheel: &mut Wheel<Timer>,
+        timer: Timer,
+    ) {
+        self.rows.push_back((until, row, serial));
+        self.arm(wheel, timer);
+    }
+
+    fn arm(&mut self, wheel: &mut Wheel<Timer>, timer: Timer) {
+        if let Some(&(until, ..)) = self.rows.front()
+            && !self.armed
+        {
+            wheel.insert(until, timer);
+            self.armed = true;
+        }
+    }
+
+    /// The next row whose time is over.
+    fn due(&mut self, now: Timestamp) -> Option<(u32, u32)> {
+        let &(until, row, serial) = self.rows.front()?;
+        (until <= now).then(|| {
+            self.rows.pop_front();
+            (row, serial)
+        })
+    }
 }
 
 /// All server transactions of one endpoint.
 #[derive(Debug)]
 pub struct Servers {
     rows: Slab<Row>,
-    by_key: KeyedMap<Arc<[u8]>, u32>,
+    pending: Slab<Pending>,
+    by_key: FxHashMap<TransactionKey, u32>,
     /// By what merged requests have in common: the hash of the first one's branch.
     merges: FxHashMap<u64, (u32, u64)>,
     serial: u32,
-    trying: usize,
-    /// Completed transactions by row and serial, the oldest first. All are kept equally long, so the first is also the
-    /// first that Timer J takes.
-    completed: VecDeque<(u32, u32)>,
+    /// Those without a response, and some that have one by now.
+    waiting: Queue,
+    completed: Queue,
     most_completed: usize,
 }
 
 impl Servers {
     /// No transactions yet. At most `most_completed` are kept for repetitions of their responses; of more the oldest are
     /// forgotten before Timer J, since 32 s of a flood would fill the memory.
-    pub fn new(secret: Secret, most_completed: usize) -> Self {
+    pub fn new(most_completed: usize) -> Self {
         Self {
             rows: Slab::new(),
-            by_key: KeyedMap::with_hasher(secret),
+            pending: Slab::new(),
+            by_key: FxHashMap::default(),
             merges: FxHashMap::default(),
             serial: 0,
-            trying: 0,
-            completed: VecDeque::new(),
+            waiting: Queue::default(),
+            completed: Queue::default(),
             most_completed,
         }
     }
 
     /// The transaction that a request with this key belongs to.
-    pub fn find(&self, key: &[u8]) -> Option<Found> {
-        let row = &self.rows[*self.by_key.get(key)? as usize];
+    pub fn find(&self, key: TransactionKey) -> Option<Found> {
+        let row = &self.rows[*self.by_key.get(&key)? as usize];
         Some(match &row.state {
             State::Trying(_) => Found::Trying,
-            State::Completed(answer) => Found::Completed(answer.clone()),
+            State::Completed(kept) => Found::Completed(kept.clone()),
         })
     }
 
@@ -111,33 +214,32 @@ impl Servers {
         now: Timestamp,
         wheel: &mut Wheel<Timer>,
         timers: &Timers,
-        key: &[u8],
+        key: TransactionKey,
         merge: Option<(u64, u64)>,
         pending: Pending,
     ) -> u64 {
         self.serial = self.serial.wrapping_add(1);
-        let vacant = self.rows.vacant_entry();
-        let row = row_number(vacant.key());
-        let key: Arc<[u8]> = key.into();
-        vacant.insert(Row {
-            key: Arc::clone(&key),
+        let pending = row_number(self.pending.insert(pending));
+        let row = row_number(self.rows.insert(Row {
+            key,
             merge: merge.map(|(common, _)| common),
             serial: self.serial,
-            timer: wheel.insert(now + timers.lifetime(), Timer::Unanswered(row)),
-            state: State::Trying(Box::new(pending)),
-        });
+            state: State::Trying(pending),
+        }));
         self.by_key.insert(key, row);
         if let Some((common, branch)) = merge {
             self.merges.insert(common, (row, branch));
         }
-        self.trying += 1;
+        let until = now + timers.lifetime();
+        self.waiting
+            .push(until, row, self.serial, wheel, Timer::Unanswered);
         u64::from(self.serial) << 32 | u64::from(row)
     }
 
     /// The request of a transaction that has no response yet.
     pub fn pending(&self, number: u64) -> Option<&Pending> {
         match &self.rows.get(self.row(number)? as usize)?.state {
-            State::Trying(pending) => Some(pending),
+            State::Trying(pending) => self.pending.get(*pending as usize),
             State::Completed(_) => None,
         }
     }
@@ -150,59 +252,92 @@ impl Servers {
         wheel: &mut Wheel<Timer>,
         timers: &Timers,
         number: u64,
-        answer: Answer,
+        kept: Kept,
     ) -> u64 {
         let Some(index) = self.row(number) else {
             return 0;
         };
         let row = &mut self.rows[index as usize];
-        if matches!(row.state, State::Completed(_)) {
+        let State::Trying(pending) = row.state else {
             return 0;
-        }
-        wheel.cancel(row.timer);
-        if answer.flow.transport.is_reliable() {
+        };
+        let reliable = self.pending[pending as usize].flow.transport.is_reliable();
+        let serial = row.serial;
+        if reliable {
             self.remove(index);
-            return 0;
+        } else {
+            row.state = State::Completed(kept);
+            self.pending.remove(pending as usize);
+            let until = now + timers.lifetime();
+            self.completed.push(until, index, serial, wheel, Timer::J);
         }
-        row.timer = wheel.insert(now + timers.lifetime(), Timer::J(index));
-        row.state = State::Completed(answer);
-        self.trying -= 1;
-        self.completed.push_back((index, row.serial));
+        self.tidy();
         let mut forgotten = 0;
-        while self.completed.len() > self.most_completed
-            && let Some(oldest) = self.completed.pop_front()
+        while self.completed.rows.len() > self.most_completed
+            && let Some((_, row, serial)) = self.completed.rows.pop_front()
         {
-            if let Some(row) = self.completed_row(oldest) {
-                wheel.cancel(row.timer);
-                self.remove(oldest.0);
+            if self.is_there(row, serial) {
+                self.remove(row);
                 forgotten += 1;
             }
         }
         forgotten
     }
 
-    /// Takes Timer J or [`Timer::Unanswered`]: the transaction is gone. True if the module owed an answer.
-    pub fn expire(&mut self, index: u32) -> bool {
-        let owed =
-            self.rows.contains(index as usize) && matches!(self.remove(index), State::Trying(_));
-        while let Some(&oldest) = self.completed.front()
-            && self.completed_row(oldest).is_none()
-        {
-            self.completed.pop_front();
+    /// Takes [`Timer::J`]: the transactions are gone.
+    pub fn expire(&mut self, now: Timestamp, wheel: &mut Wheel<Timer>) {
+        self.completed.armed = false;
+        while let Some((row, serial)) = self.completed.due(now) {
+            if self.is_there(row, serial) {
+                self.remove(row);
+            }
         }
+        self.completed.arm(wheel, Timer::J);
+    }
+
+    /// Takes [`Timer::Unanswered`]: the transactions are gone, and their modules owed so many answers.
+    pub fn give_up(&mut self, now: Timestamp, wheel: &mut Wheel<Timer>) -> u64 {
+        self.waiting.armed = false;
+        let mut owed = 0;
+        while let Some((row, serial)) = self.waiting.due(now) {
+            if self.is_trying(row, serial) {
+                self.remove(row);
+                owed += 1;
+            }
+        }
+        self.tidy();
+        self.waiting.arm(wheel, Timer::Unanswered);
         owed
     }
 
-    fn completed_row(&self, (index, serial): (u32, u32)) -> Option<&Row> {
-        self.rows
-            .get(index as usize)
-            .filter(|row| row.serial == serial)
+    /// Takes those out of the waiting ones that have their response, when they are the first or too many.
+    fn tidy(&mut self) {
+        while let Some(&(_, row, serial)) = self.waiting.rows.front()
+            && !self.is_trying(row, serial)
+        {
+            self.waiting.rows.pop_front();
+        }
+        if self.waiting.rows.len() > 2 * self.pending.len() + 1024 {
+            let mut waiting = std::mem::take(&mut self.waiting.rows);
+            waiting.retain(|&(_, row, serial)| self.is_trying(row, serial));
+            self.waiting.rows = waiting;
+        }
     }
 
-    /// The requests that have no response yet, row by row.
+    fn is_there(&self, row: u32, serial: u32) -> bool {
+        let row = self.rows.get(row as usize);
+        row.is_some_and(|row| row.serial == serial)
+    }
+
+    fn is_trying(&self, row: u32, serial: u32) -> bool {
+        let row = self.rows.get(row as usize);
+        row.is_some_and(|row| row.serial == serial && matches!(row.state, State::Trying(_)))
+    }
+
+    /// The requests that have no response yet.
     pub fn unanswered(&self) -> impl Iterator<Item = &Pending> {
-        self.rows.iter().filter_map(|(_, row)| match &row.state {
-            State::Trying(pending) => Some(&**pending),
+        self.rows.iter().filter_map(|(_, row)| match row.state {
+            State::Trying(pending) => self.pending.get(pending as usize),
             State::Completed(_) => None,
         })
     }
@@ -214,7 +349,12 @@ impl Servers {
 
     /// How many requests are with modules.
     pub fn trying(&self) -> usize {
-        self.trying
+        self.pending.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.rows.len()
     }
 
     /// How many transactions there are.
@@ -234,7 +374,7 @@ impl Servers {
         (u64::from(row.serial) == number >> 32).then_some(index)
     }
 
-    fn remove(&mut self, index: u32) -> State {
+    fn remove(&mut self, index: u32) {
         let row = self.rows.remove(index as usize);
         self.by_key.remove(&row.key);
         if let Some(common) = row.merge
@@ -245,10 +385,9 @@ impl Servers {
         {
             self.merges.remove(&common);
         }
-        if matches!(row.state, State::Trying(_)) {
-            self.trying -= 1;
+        if let State::Trying(pending) = row.state {
+            self.pending.remove(pending as usize);
         }
-        row.state
     }
 }
 

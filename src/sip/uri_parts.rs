@@ -1,0 +1,262 @@
+//! A URI where it stands, read and checked without a copy (RFC 3261, 19.1).
+
+use std::borrow::Cow;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use memchr::memchr;
+
+use super::escape::{are_valid, normal};
+use super::lex::is_balanced;
+use super::params::Pairs;
+use super::uri::{Scheme, port};
+use super::{Host, Params, Uri, UriError};
+
+/// A host where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HostPart<'a> {
+    Name(&'a str),
+    V4(Ipv4Addr),
+    V6(Ipv6Addr),
+}
+
+/// A URI where it stands: what [`Uri`] holds, as written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UriParts<'a> {
+    /// The scheme.
+    pub scheme: Scheme,
+    pub(super) user: Option<&'a str>,
+    pub(super) password: Option<&'a str>,
+    pub(super) host: HostPart<'a>,
+    pub(super) port: Option<u16>,
+    pub(super) params: &'a str,
+    pub(super) headers: Option<&'a str>,
+    pub(super) opaque: Option<&'a str>,
+}
+
+impl<'a> HostPart<'a> {
+    /// Reads a name, an IPv4 address, or an IPv6 address in brackets.
+    pub(super) fn of(text: &'a str) -> Option<Self> {
+        if let Some(inner) = text.strip_prefix('[') {
+            return inner.strip_suffix(']')?.parse().ok().map(Self::V6);
+        }
+        if text.is_empty() {
+            return None;
+        }
+        // Underscores are forbidden in names, and in use.
+        if !text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
+        {
+            return None;
+        }
+        // No top-level domain begins with a digit, so this saves most names a vain attempt.
+        match text.ends_with(|last: char| last.is_ascii_digit()) {
+            true => Some(text.parse().map_or(Self::Name(text), Self::V4)),
+            false => Some(Self::Name(text)),
+        }
+    }
+
+    pub(super) fn to_host(self) -> Host {
+        match self {
+            Self::Name(name) => Host::Name(name.to_ascii_lowercase().into()),
+            Self::V4(address) => Host::V4(address),
+            Self::V6(address) => Host::V6(address),
+        }
+    }
+
+    /// In lower case.
+    fn text(self) -> Cow<'a, str> {
+        match self {
+            Self::Name(name) if name.bytes().any(|byte| byte.is_ascii_uppercase()) => {
+                Cow::Owned(name.to_ascii_lowercase())
+            }
+            Self::Name(name) => Cow::Borrowed(name),
+            Self::V4(address) => {
+                let mut text = String::with_capacity(15);
+                push_v4(&mut text, address);
+                Cow::Owned(text)
+            }
+            Self::V6(address) => Cow::Owned(format!("[{address}]")),
+        }
+    }
+
+    fn push(self, out: &mut String) {
+        match self {
+            Self::Name(name) => out.extend(name.chars().map(|c| c.to_ascii_lowercase())),
+            Self::V4(address) => push_v4(out, address),
+            Self::V6(_) => out.push_str(&self.text()),
+        }
+    }
+}
+
+impl<'a> From<&'a Host> for HostPart<'a> {
+    fn from(host: &'a Host) -> Self {
+        match host {
+            Host::Name(name) => Self::Name(name),
+            Host::V4(address) => Self::V4(*address),
+            Host::V6(address) => Self::V6(*address),
+        }
+    }
+}
+
+impl<'a> UriParts<'a> {
+    /// Reads a whole URI, without angle brackets.
+    pub fn of(text: &'a str) -> Result<Self, UriError> {
+        if text
+            .bytes()
+            .any(|b| b <= b' ' || matches!(b, 0x7f | b'<' | b'>' | b'"'))
+        {
+            return Err(UriError::Character);
+        }
+        let (scheme, rest) = text.split_once(':').ok_or(UriError::Scheme)?;
+        let scheme = Scheme::of(scheme).ok_or(UriError::Scheme)?;
+        match scheme {
+            Scheme::Sip | Scheme::Sips | Scheme::Pres | Scheme::Im => {
+                Self::user_and_host(scheme, rest)
+            }
+            Scheme::Tel => {
+                let at = memchr(b';', rest.as_bytes()).unwrap_or(rest.len());
+                Self::opaque(scheme, &rest[..at], &rest[at..])
+            }
+            Scheme::Other(_) => Self::opaque(scheme, rest, ""),
+        }
+    }
+
+    fn user_and_host(scheme: Scheme, text: &'a str) -> Result<Self, UriError> {
+        if !are_valid(text) {
+            return Err(UriError::Escape);
+        }
+        // Neither `;` nor `?` ends the user, but `@` does: `user;par=u@host` has a user with a parameter in it.
+        let (user, password, text) = match text.split_once('@') {
+            Some((info, text)) => match info.split_once(':') {
+                Some((user, password)) => (Some(user), Some(password), text),
+                None => (Some(info), None, text),
+            },
+            None => (None, None, text),
+        };
+        if user == Some("") {
+            return Err(UriError::User);
+        }
+        let (text, headers) = match text.split_once('?') {
+            Some((text, headers)) => (text, Some(headers)),
+            None => (text, None),
+        };
+        let (hostport, params) = text.split_at(memchr(b';', text.as_bytes()).unwrap_or(text.len()));
+        let (host, rest) = Host::split(hostport);
+        let port = match rest.strip_prefix(':') {
+            Some(digits) => Some(port(digits).ok_or(UriError::Port)?),
+            None if rest.is_empty() => None,
+            None => return Err(UriError::Host),
+        };
+        let host = HostPart::of(host).ok_or(UriError::Host)?;
+        Self {
+            scheme,
+            user,
+            password,
+            host,
+            port,
+            params,
+            headers,
+            opaque: None,
+        }
+        .checked()
+    }
+
+    fn opaque(scheme: Scheme, rest: &'a str, params: &'a str) -> Result<Self, UriError> {
+        Self {
+            scheme,
+            user: None,
+            password: None,
+            host: HostPart::Name(""),
+            port: None,
+            params,
+            headers: None,
+            opaque: Some(rest),
+        }
+        .checked()
+    }
+
+    fn checked(self) -> Result<Self, UriError> {
+        // Params::parse would refuse it.
+        match is_balanced(self.params) {
+            true => Ok(self),
+            false => Err(UriError::Character),
+        }
+    }
+
+    /// A copy of its own.
+    pub fn to_uri(&self) -> Result<Uri, UriError> {
+        Ok(Uri {
+            scheme: self.scheme.clone(),
+            user: self.user.map(str::to_owned),
+            password: self.password.map(str::to_owned),
+            host: self.host.to_host(),
+            port: self.port,
+            params: Params::parse(self.params).ok_or(UriError::Character)?,
+            headers: self.headers.map(str::to_owned),
+            opaque: self.opaque.map(Into::into),
+        })
+    }
+
+    /// The host in lower case, an IPv6 address in brackets; empty when the scheme has none.
+    pub fn host(&self) -> Cow<'a, str> {
+        self.host.text()
+    }
+
+    /// See [`Uri::aor`].
+    pub fn aor(&self) -> String {
+        let mut aor = String::with_capacity(48);
+        if let Some(opaque) = self.opaque {
+            aor.push_str(self.scheme.as_str());
+            aor.push(':');
+            if self.scheme == Scheme::Tel {
+                aor.extend(telephone(opaque));
+                if let Some(context) = Pairs::new(self.params).value("phone-context") {
+                    aor.push_str(";phone-context=");
+                    aor.push_str(&context.to_ascii_lowercase());
+                }
+            } else {
+                aor.push_str(opaque);
+            }
+            return aor;
+        }
+        aor.push_str("sip:");
+        if let Some(user) = self.user {
+            normal(user, &mut aor);
+            aor.push('@');
+        }
+        self.host.push(&mut aor);
+        if let Some(port) = self.port {
+            aor.push(':');
+            push_decimal(&mut aor, port);
+        }
+        aor
+    }
+}
+
+/// A number without its visual separators.
+fn telephone(number: &str) -> impl Iterator<Item = char> {
+    number
+        .chars()
+        .filter(|c| !matches!(c, '-' | '.' | '(' | ')'))
+        .map(|c| c.to_ascii_lowercase())
+}
+
+fn push_v4(out: &mut String, address: Ipv4Addr) {
+    for (place, octet) in address.octets().into_iter().enumerate() {
+        if place > 0 {
+            out.push('.');
+        }
+        push_decimal(out, u16::from(octet));
+    }
+}
+
+/// Without the way through the formatter.
+fn push_decimal(out: &mut String, number: u16) {
+    let digits = [10_000, 1000, 100, 10, 1].map(|unit| number / unit % 10);
+    let first = digits.iter().position(|digit| *digit > 0).unwrap_or(4);
+    for digit in &digits[first..] {
+        // A digit fits.
+        out.push(char::from(b'0' + *digit as u8));
+    }
+}

@@ -27,6 +27,11 @@ impl Document {
         super::read::read(raw, limits)
     }
 
+    /// Whether [`Document::parse`] would read it, and if not why: for a third of the work.
+    pub fn check(raw: &[u8], limits: &Limits) -> Result<(), PidfError> {
+        super::read::check(raw, limits)
+    }
+
     /// The document as it came, without a byte order mark.
     pub fn raw(&self) -> &Bytes {
         &self.raw

@@ -41,8 +41,17 @@ pub struct Content {
     pub content_type: Arc<str>,
     /// As it came; of a change, what it made of the state before it.
     pub body: Bytes,
-    /// What was read in it, when the package's compositor looks into bodies.
+    /// What was read in it, when the package's compositor looks into bodies and [`Depth::Read`] was asked for.
     pub document: Option<Box<pidf::Document>>,
+}
+
+/// How far a body is looked into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// Whether it is good.
+    Check,
+    /// It is read, to be composed or compared.
+    Read,
 }
 
 impl Content {
@@ -54,6 +63,7 @@ impl Content {
         mut body: Bytes,
         max: usize,
         before: Option<&[u8]>,
+        depth: Depth,
     ) -> Result<Self, PublishError> {
         let document = match compositor {
             Compositor::Presence => {
@@ -61,14 +71,18 @@ impl Content {
                     bytes: max,
                     ..pidf::Limits::default()
                 };
-                let read = match (pidf::Document::parse(&body, &limits), before) {
+                let read = |body: &Bytes| match depth {
+                    Depth::Check => pidf::Document::check(body, &limits).map(|()| None),
+                    Depth::Read => pidf::Document::parse(body, &limits).map(Some),
+                };
+                let document = match (read(&body), before) {
                     (Err(pidf::PidfError::Partial), Some(state)) => {
                         body = pidf::patch::apply(state, &body, &limits)?;
-                        pidf::Document::parse(&body, &limits)
+                        read(&body)
                     }
                     (read, _) => read,
                 };
-                Some(Box::new(read?))
+                document?.map(Box::new)
             }
             Compositor::Latest | Compositor::Watchers => None,
         };
@@ -105,12 +119,14 @@ pub struct Decision {
 }
 
 /// Decides about a PUBLISH whose Request-URI and package have been found (steps 3 to 5 of RFC 3903, 6). `publications` are
-/// the presentity's live ones.
+/// the presentity's live ones. A new body of one of them is looked into as far as `depth`; the body of a further one is read,
+/// since it may be one of them whose entity-tag was lost (docs/adr/0007).
 pub fn decide(
     request: &Message,
     package: &Package,
     limits: &Limits,
     publications: &[Held<'_>],
+    depth: Depth,
 ) -> Result<Decision, PublishError> {
     let held = matching(request, publications)?;
     let expires = package
@@ -122,7 +138,11 @@ pub fn decide(
         (None, 0) => Action::Nothing,
         (held, _) => {
             let before = held.map(|held| publications[held].body);
-            match (held, content(request, package, limits, before)?) {
+            let depth = match (held, publications) {
+                (Some(_), _) | (None, []) => depth,
+                (None, _) => Depth::Read,
+            };
+            match (held, content(request, package, limits, before, depth)?) {
                 (Some(held), None) => Action::Refresh(held),
                 (Some(held), Some(content)) => Action::Modify(held, content),
                 (None, None) => return Err(PublishError::MissingBody),
@@ -157,6 +177,7 @@ fn content(
     package: &Package,
     limits: &Limits,
     before: Option<&[u8]>,
+    depth: Depth,
 ) -> Result<Option<Content>, PublishError> {
     let body = request.body();
     if body.is_empty() {
@@ -184,7 +205,15 @@ fn content(
     }
     // A copy: the message is a slice of a buffer that hundreds share, and a publication would keep all of it for hours.
     let body = Bytes::copy_from_slice(&body);
-    Content::read(package.compositor, content_type, body, limits.body, before).map(Some)
+    Content::read(
+        package.compositor,
+        content_type,
+        body,
+        limits.body,
+        before,
+        depth,
+    )
+    .map(Some)
 }
 
 /// Gives entity-tags that no publication ever had before, also by another shard or before a restart (RFC 3903, 6): the

@@ -55,7 +55,8 @@ fn a_publication_does_not_keep_the_buffer_that_its_request_came_in() {
         };
         let buffer = Bytes::from(text.clone());
         let request = Message::parse(buffer.clone()).expect("a request");
-        let decision = decide(&request, &package, &Limits::default(), &[]).expect("a decision");
+        let decision =
+            decide(&request, &package, &Limits::default(), &[], Depth::Check).expect("a decision");
         let Action::Create(content) = decision.action else {
             panic!("not an initial publication: {decision:?}")
         };

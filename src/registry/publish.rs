@@ -11,7 +11,7 @@ use super::{Asker, Effect, Note, Registry, Stranger, presentity, seconds};
 use crate::exchange::{Incoming, Reply, TransactionId};
 use crate::pidf;
 use crate::presence;
-use crate::publication::{self, Action, Content, Decision, PublishError, decide};
+use crate::publication::{self, Action, Content, Decision, Depth, PublishError, decide};
 use crate::sip::{Head, Name, StatusCode};
 use crate::time::Timestamp;
 
@@ -99,7 +99,12 @@ impl Registry {
                 })
                 .collect();
             let limits = &self.settings.limits;
-            decide(&incoming.message, package, limits, &publications)?
+            // What nobody watches is read if somebody comes: as read it would take more memory than the document itself.
+            let depth = match presentity.watchers.is_empty() {
+                true => Depth::Check,
+                false => Depth::Read,
+            };
+            decide(&incoming.message, package, limits, &publications, depth)?
         };
         let action = match action {
             Action::Create(content) => match self.predecessor(row, &content) {
@@ -120,7 +125,6 @@ impl Registry {
             let order = old.map_or_else(|| self.etags.order(), |old| old.record.order);
             let body_is_new = content.is_some();
             let (content_type, body, document) = match (content, old) {
-                // What nobody watches is read again if somebody comes: it would take more memory than the document itself.
                 (Some(new), _) => (new.content_type, new.body, new.document.filter(|_| watched)),
                 (None, Some(old)) => (
                     old.record.content_type.clone(),

@@ -15,13 +15,27 @@ use super::xml::{Declared, Known, Scanner, Start, Token, is_space};
 use super::{Limits, Note, PidfError, Priority, parse_moment};
 use values::{Capture, Value};
 
-pub(super) fn read(raw: &Bytes, limits: &Limits) -> Result<Document, PidfError> {
-    // Spans are kept as `u32`.
-    let limits = Limits {
+/// Spans are kept as `u32`.
+fn spanned(limits: &Limits) -> Limits {
+    Limits {
         bytes: limits.bytes.min(u32::MAX as usize),
         ..*limits
-    };
-    let mut scanner = Scanner::new(raw, limits)?;
+    }
+}
+
+/// Only the form and the root can be wrong with a document.
+pub(super) fn check(raw: &[u8], limits: &Limits) -> Result<(), PidfError> {
+    let mut scanner = Scanner::new(raw, spanned(limits))?;
+    while let Some(token) = scanner.next()? {
+        if let Token::Start(start @ Start { depth: 1, .. }) = token {
+            root(&scanner, &start)?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn read(raw: &Bytes, limits: &Limits) -> Result<Document, PidfError> {
+    let mut scanner = Scanner::new(raw, spanned(limits))?;
     let mut reading = Reading {
         plain: scanner.is_version_1_0(),
         ..Reading::default()
@@ -89,34 +103,15 @@ impl Reading {
     fn start(&mut self, scanner: &Scanner<'_>, start: &Start<'_>) -> Result<(), PidfError> {
         let known = scanner.declared(start.declared).known;
         match start.depth {
-            1 => self.root(scanner, start, known)?,
+            1 => {
+                self.entity = root(scanner, start)?;
+                self.plain &= known == Known::Pidf && scanner.attributes().len() == 1;
+            }
             2 => self.child(scanner, start, known),
             _ => self.inner(scanner, start, known),
         }
         let edit = self.names(scanner, start, known);
         self.open.push(edit);
-        Ok(())
-    }
-
-    fn root(
-        &mut self,
-        scanner: &Scanner<'_>,
-        start: &Start<'_>,
-        known: Known,
-    ) -> Result<(), PidfError> {
-        match (known, start.local) {
-            (Known::Pidf, "presence") => {}
-            (Known::PidfDiff, "pidf-full") => self.plain = false,
-            (Known::PidfDiff, "pidf-diff") => return Err(PidfError::Partial),
-            _ => return Err(PidfError::WrongRoot(start.local.chars().take(40).collect())),
-        }
-        self.entity = attribute(scanner, "entity")
-            .map(|value| trim(&value))
-            .unwrap_or_default();
-        if self.entity.is_empty() {
-            return Err(PidfError::NoEntity);
-        }
-        self.plain &= scanner.attributes().len() == 1;
         Ok(())
     }
 
@@ -301,6 +296,20 @@ impl Reading {
     }
 }
 
+/// Checks the root, and gives the entity.
+fn root(scanner: &Scanner<'_>, start: &Start<'_>) -> Result<String, PidfError> {
+    let known = scanner.declared(start.declared).known;
+    match (known, start.local) {
+        (Known::Pidf, "presence") | (Known::PidfDiff, "pidf-full") => {}
+        (Known::PidfDiff, "pidf-diff") => return Err(PidfError::Partial),
+        _ => return Err(PidfError::WrongRoot(start.local.chars().take(40).collect())),
+    }
+    attribute(scanner, "entity")
+        .map(|value| trim(&value))
+        .filter(|entity| !entity.is_empty())
+        .ok_or(PidfError::NoEntity)
+}
+
 /// A declaration that no part needs yet.
 const UNBOUND: u32 = u32::MAX;
 
@@ -337,11 +346,11 @@ fn namespace(declared: &Declared<'_>) -> Cow<'static, str> {
 }
 
 /// The value of an attribute without namespace.
-fn attribute(scanner: &Scanner<'_>, name: &str) -> Option<String> {
+fn attribute<'a>(scanner: &Scanner<'a>, name: &str) -> Option<Cow<'a, str>> {
     let mut attributes = scanner.attributes().iter();
     let found =
         attributes.find(|attribute| attribute.prefix.is_empty() && attribute.local == name)?;
-    Some(found.value().into_owned())
+    Some(found.value())
 }
 
 fn id(scanner: &Scanner<'_>) -> Option<Id> {

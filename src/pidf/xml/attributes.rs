@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::chars::{is_char, is_space};
+use super::chars::{is_char, is_space_byte};
 use crate::pidf::{Fault, PidfError};
 
 /// One attribute of the element that began last; namespace declarations are not among them.
@@ -87,7 +87,7 @@ impl<'a> RawAttributes<'a> {
     fn skip_space(&self, from: usize) -> usize {
         let space = self.text.as_bytes()[from..]
             .iter()
-            .take_while(|byte| is_space(**byte as char))
+            .take_while(|byte| is_space_byte(**byte))
             .count();
         from + space
     }
@@ -135,9 +135,11 @@ pub(super) fn check_value(value: &str) -> Result<(), (usize, Fault)> {
 
 /// A checked attribute value as meant: references resolved, white space as spaces (3.3.3).
 pub(super) fn expand(raw: &str) -> Cow<'_, str> {
+    // All below the blank, or `&`: seen without a branch for each byte.
+    let meant_otherwise = |byte: u8| (byte < b' ') | (byte == b'&');
     if !raw
         .bytes()
-        .any(|byte| matches!(byte, b'&' | b'\t' | b'\r' | b'\n'))
+        .fold(false, |found, byte| found | meant_otherwise(byte))
     {
         return Cow::Borrowed(raw);
     }
@@ -177,7 +179,7 @@ pub(super) fn check_declaration(bytes: &[u8]) -> Result<bool, PidfError> {
     };
     if !rest
         .first()
-        .is_some_and(|byte| *byte == b'?' || is_space(*byte as char))
+        .is_some_and(|byte| *byte == b'?' || is_space_byte(*byte))
     {
         // An instruction whose target only begins so, such as `xml-stylesheet`.
         return Ok(true);

@@ -5,6 +5,11 @@ pub const fn is_space(character: char) -> bool {
     matches!(character, ' ' | '\t' | '\r' | '\n')
 }
 
+/// The same for a byte: no other character has such a byte in UTF-8.
+pub const fn is_space_byte(byte: u8) -> bool {
+    is_space(byte as char)
+}
+
 /// A character that may stand in a document (production 2).
 pub const fn is_char(character: char) -> bool {
     matches!(character, '\t' | '\n' | '\r' | ' '..='\u{FFFD}' | '\u{10000}'..)
@@ -44,20 +49,61 @@ const fn is_name_part(character: char) -> bool {
         || matches!(character, '-' | '.' | '0'..='9' | '\u{B7}' | '\u{300}'..='\u{36F}' | '\u{203F}'..='\u{2040}')
 }
 
+/// The ASCII characters that may stand in a name, by what [`is_name_part`] says: 1, or 2 for those it may begin with.
+const ASCII_NAME: [u8; 128] = {
+    let mut table = [0; 128];
+    let mut byte = 0;
+    while byte < 128 {
+        let character = byte as u8 as char;
+        table[byte] = is_name_part(character) as u8 + is_name_start(character) as u8;
+        byte += 1;
+    }
+    table
+};
+
 /// A name without a colon.
 pub fn is_ncname(name: &str) -> bool {
+    let class = |byte: u8| ASCII_NAME.get(usize::from(byte)).copied();
+    if let Some(first) = name.bytes().next().and_then(class)
+        && name
+            .bytes()
+            .all(|byte| class(byte).is_some_and(|class| class > 0))
+    {
+        return first == 2;
+    }
     let mut characters = name.chars();
     characters.next().is_some_and(is_name_start) && characters.all(is_name_part)
 }
 
 /// Splits `prefix:local`; the prefix is empty when there is none. `None` if it is no qualified name.
 pub fn split_qname(name: &str) -> Option<(&str, &str)> {
-    match memchr::memchr(b':', name.as_bytes()) {
-        None => is_ncname(name).then_some(("", name)),
-        Some(colon) => {
-            let (prefix, local) = (&name[..colon], &name[colon + 1..]);
-            (is_ncname(prefix) && is_ncname(local)).then_some((prefix, local))
+    let mut colon = None;
+    let mut class_wanted = 2;
+    for (at, byte) in name.bytes().enumerate() {
+        let Some(class) = ASCII_NAME.get(usize::from(byte)) else {
+            return split_any_qname(name);
+        };
+        if byte == b':' && colon.is_none() && class_wanted == 1 {
+            colon = Some(at);
+            class_wanted = 2;
+        } else if *class >= class_wanted {
+            class_wanted = 1;
+        } else {
+            return None;
         }
+    }
+    match colon {
+        _ if class_wanted == 2 => None,
+        Some(colon) => Some((&name[..colon], &name[colon + 1..])),
+        None => Some(("", name)),
+    }
+}
+
+/// The same for all characters of Unicode.
+fn split_any_qname(name: &str) -> Option<(&str, &str)> {
+    match name.split_once(':') {
+        None => is_ncname(name).then_some(("", name)),
+        Some((prefix, local)) => (is_ncname(prefix) && is_ncname(local)).then_some((prefix, local)),
     }
 }
 

@@ -1,10 +1,8 @@
-//! The reader: quick-xml's events, with everything checked that quick-xml leaves to its users.
-
-use quick_xml::events::Event;
-use quick_xml::{Error, Reader};
+//! The reader: one pass over a document, in which everything is checked that XML and its namespaces ask.
 
 use super::attributes::{self, Attribute, RawAttributes};
-use super::chars::{find_forbidden, is_ncname, is_space, split_qname};
+use super::chars::{find_forbidden, is_ncname, is_space, is_space_byte, split_qname};
+use super::markup::{Piece, piece};
 use super::scope::{Declared, Scope};
 use crate::pidf::{Fault, PidfError};
 
@@ -85,10 +83,15 @@ pub struct Start<'a> {
 #[derive(Debug)]
 pub struct Scanner<'a> {
     text: &'a str,
-    reader: Reader<&'a [u8]>,
+    /// How far it is read.
+    at: usize,
+    /// `]]>` stands somewhere in it.
+    data_ends: bool,
     limits: Limits,
     scope: Scope<'a>,
     attributes: Vec<Attribute<'a>>,
+    /// The names of the elements that are open and have an end tag to come.
+    open: Vec<&'a str>,
     /// Of an empty element whose begin was told, and whose end was not: after it.
     empty_end: Option<usize>,
     depth: usize,
@@ -126,18 +129,18 @@ impl<'a> Scanner<'a> {
         if let Some(at) = find_forbidden(text) {
             return Err(malformed(at, Fault::Character));
         }
-        // The reader would skip a second mark without counting it.
+        // A second mark would be a character before the root.
         if text.starts_with('\u{FEFF}') {
             return Err(malformed(0, Fault::Outside));
         }
-        let mut reader = Reader::from_str(text);
-        reader.config_mut().check_comments = true;
         Ok(Self {
             text,
-            reader,
+            at: 0,
+            data_ends: memchr::memmem::find(bytes, b"]]>").is_some(),
             limits,
             scope: Scope::new(),
-            attributes: Vec::new(),
+            attributes: Vec::with_capacity(4),
+            open: Vec::with_capacity(8),
             empty_end: None,
             depth: 0,
             elements: 0,
@@ -186,68 +189,70 @@ impl<'a> Scanner<'a> {
             return Ok(Some(self.end(None, end)));
         }
         loop {
-            let at = self.position();
-            let event = self
-                .reader
-                .read_event()
-                .map_err(|error| self.fault_of(&error))?;
-            let end = self.position();
-            let token = match event {
-                Event::Start(_) => Token::Start(self.start(at, end, end - 1)?),
-                Event::Empty(_) => {
-                    self.empty_end = Some(end);
-                    Token::Start(self.start(at, end, end - 2)?)
+            let at = self.at;
+            if at == self.text.len() {
+                return match self.root {
+                    Root::Awaited => Err(malformed(at, Fault::NoRoot)),
+                    Root::Open => Err(malformed(at, Fault::Unclosed)),
+                    Root::Closed => Ok(None),
+                };
+            }
+            let (piece, end) = piece(self.text, at).map_err(|fault| malformed(at, fault))?;
+            self.at = end;
+            let token = match piece {
+                Piece::Start => {
+                    let start = self.start(at, end - 1)?;
+                    self.open.push(&self.text[at + 1..start.name_end]);
+                    Token::Start(start)
                 }
-                Event::End(_) => self.end(Some(at), end),
-                Event::Text(_) => match self.character_data(at, end)? {
+                Piece::Empty => {
+                    self.empty_end = Some(end);
+                    Token::Start(self.start(at, end - 2)?)
+                }
+                Piece::End(name_end) => {
+                    if self.open.pop() != Some(&self.text[at + 2..name_end]) {
+                        return Err(malformed(at, Fault::EndTag));
+                    }
+                    self.end(Some(at), end)
+                }
+                Piece::Text => match self.character_data(at, end)? {
                     "" => continue,
                     text => Token::Text(text),
                 },
-                Event::CData(_) => {
+                Piece::Data => {
                     self.inside(at)?;
                     Token::Text(&self.text[at + "<![CDATA[".len()..end - "]]>".len()])
                 }
-                Event::GeneralRef(_) => {
+                Piece::Reference => {
                     self.inside(at)?;
                     let reference = &self.text[at + 1..end - 1];
                     Token::Character(
                         attributes::resolve(reference).map_err(|fault| malformed(at, fault))?,
                     )
                 }
-                Event::Comment(_) => {
-                    Token::Comment(&self.text[at + "<!--".len()..end - "-->".len()])
-                }
-                Event::Decl(_) if at == 0 => continue,
-                Event::Decl(_) => return Err(malformed(at, Fault::Declaration)),
-                Event::PI(_) => {
+                Piece::Comment => Token::Comment(&self.text[at + "<!--".len()..end - "-->".len()]),
+                Piece::Instruction => {
                     let content = &self.text[at + 2..end - 2];
                     let target = content.split(is_space).next().unwrap_or_default();
+                    match target {
+                        // The declaration has been looked at.
+                        "xml" if at == 0 => continue,
+                        "xml" => return Err(malformed(at, Fault::Declaration)),
+                        _ => {}
+                    }
                     if !is_ncname(target) || target.eq_ignore_ascii_case("xml") {
                         return Err(malformed(at, Fault::Instruction));
                     }
                     let depth = self.depth;
                     Token::Instruction { content, depth }
                 }
-                Event::DocType(_) => return Err(malformed(at, Fault::Doctype)),
-                Event::Eof => {
-                    return match self.root {
-                        Root::Awaited => Err(malformed(at, Fault::NoRoot)),
-                        Root::Open => Err(malformed(at, Fault::Unclosed)),
-                        Root::Closed => Ok(None),
-                    };
-                }
             };
             return Ok(Some(token));
         }
     }
 
-    fn position(&self) -> usize {
-        // The reader counts bytes of a slice, which fit.
-        usize::try_from(self.reader.buffer_position()).unwrap_or(self.text.len())
-    }
-
     /// An element begins; `inner_end` is before `>` or `/>`.
-    fn start(&mut self, at: usize, end: usize, inner_end: usize) -> Result<Start<'a>, PidfError> {
+    fn start(&mut self, at: usize, inner_end: usize) -> Result<Start<'a>, PidfError> {
         match self.root {
             Root::Awaited => self.root = Root::Open,
             Root::Open => {}
@@ -268,9 +273,9 @@ impl<'a> Scanner<'a> {
                 at,
             });
         }
-        debug_assert!(inner_end < end);
         let inner = &self.text[at + 1..inner_end];
-        let name_length = inner.find(is_space).unwrap_or(inner.len());
+        let space = inner.bytes().position(is_space_byte);
+        let name_length = space.unwrap_or(inner.len());
         let name_end = at + 1 + name_length;
         let (prefix, local) =
             split_qname(&inner[..name_length]).ok_or(malformed(at, Fault::Name))?;
@@ -289,7 +294,6 @@ impl<'a> Scanner<'a> {
     fn end(&mut self, tag: Option<usize>, end: usize) -> Token<'a> {
         let depth = self.depth;
         self.scope.leave(depth);
-        // The reader has matched end tags with open elements.
         self.depth = depth.saturating_sub(1);
         if self.depth == 0 {
             self.root = Root::Closed;
@@ -382,7 +386,7 @@ impl<'a> Scanner<'a> {
     /// than hashed without a random seed, so that no choice of names makes it slow.
     fn check_duplicates(&self, at: usize) -> Result<(), PidfError> {
         let name =
-            |attribute: &Attribute<'a>| (&*self.scope.get(attribute.declared).uri, attribute.local);
+            |attribute: &Attribute<'a>| (attribute.local, &*self.scope.get(attribute.declared).uri);
         let twice = match &*self.attributes {
             [] | [_] => false,
             [first, second] => name(first) == name(second),
@@ -403,10 +407,13 @@ impl<'a> Scanner<'a> {
     fn character_data(&self, at: usize, end: usize) -> Result<&'a str, PidfError> {
         let text = &self.text[at..end];
         if self.root != Root::Open {
-            return match text.find(|character| !is_space(character)) {
+            return match text.bytes().position(|byte| !is_space_byte(byte)) {
                 Some(found) => Err(malformed(at + found, Fault::Outside)),
                 None => Ok(""),
             };
+        }
+        if !self.data_ends {
+            return Ok(text);
         }
         match memchr::memmem::find(text.as_bytes(), b"]]>") {
             Some(found) => Err(malformed(at + found, Fault::CdataEnd)),
@@ -420,25 +427,6 @@ impl<'a> Scanner<'a> {
         } else {
             Err(malformed(at, Fault::Outside))
         }
-    }
-
-    fn fault_of(&self, error: &Error) -> PidfError {
-        use quick_xml::errors::{IllFormedError, SyntaxError};
-        let at = usize::try_from(self.reader.error_position()).unwrap_or(self.text.len());
-        let fault = match error {
-            Error::Syntax(SyntaxError::InvalidBangMarkup) => Fault::Markup,
-            Error::Syntax(SyntaxError::UnclosedDoctype) => Fault::Doctype,
-            Error::Syntax(_) => Fault::Unfinished,
-            Error::IllFormed(IllFormedError::DoubleHyphenInComment) => Fault::Comment,
-            Error::IllFormed(IllFormedError::MissingDoctypeName) => Fault::Doctype,
-            Error::IllFormed(IllFormedError::UnclosedReference) => Fault::Entity,
-            Error::IllFormed(IllFormedError::MissingEndTag(_)) => Fault::Unclosed,
-            Error::IllFormed(
-                IllFormedError::UnmatchedEndTag(_) | IllFormedError::MismatchedEndTag { .. },
-            ) => Fault::EndTag,
-            _ => Fault::Markup,
-        };
-        malformed(at, fault)
     }
 }
 

@@ -61,6 +61,8 @@ impl Known {
 pub struct Declared<'a> {
     /// The prefix; empty for the default namespace.
     pub prefix: &'a str,
+    /// The prefix as a number, as far as that goes: see [`key`].
+    key: u64,
     /// The namespace name; empty where the default is taken back.
     pub uri: Cow<'a, str>,
     /// Which one it is.
@@ -69,6 +71,18 @@ pub struct Declared<'a> {
     pub depth: usize,
     /// Counts all declarations of the document, so that one can be told from another of the same prefix.
     pub number: usize,
+}
+
+/// Prefixes shorter than this are told apart by their keys alone.
+const KEYED: usize = size_of::<u64>();
+
+/// The length of a prefix and its first seven bytes.
+fn key(prefix: &str) -> u64 {
+    let first = prefix.bytes().take(KEYED - 1);
+    // The length counts up to 255, which is enough to tell it from a shorter one.
+    first.fold(prefix.len().min(255) as u64, |key, byte| {
+        key << 8 | u64::from(byte)
+    })
 }
 
 /// All that is in scope, the innermost last.
@@ -82,15 +96,15 @@ impl<'a> Scope<'a> {
     pub fn new() -> Self {
         let implied = |prefix, uri: &'static str, number| Declared {
             prefix,
+            key: key(prefix),
             uri: Cow::Borrowed(uri),
             known: Known::of(uri),
             depth: 0,
             number,
         };
-        Self {
-            stack: vec![implied("", "", 0), implied("xml", XML_NS, 1)],
-            count: 2,
-        }
+        let mut stack = Vec::with_capacity(8);
+        stack.extend([implied("", "", 0), implied("xml", XML_NS, 1)]);
+        Self { stack, count: 2 }
     }
 
     /// Number of declarations in scope, the two implied ones not counted.
@@ -110,6 +124,7 @@ impl<'a> Scope<'a> {
         if allowed {
             self.stack.push(Declared {
                 prefix,
+                key: key(prefix),
                 uri,
                 known,
                 depth,
@@ -142,9 +157,11 @@ impl<'a> Scope<'a> {
 
     /// The index of the declaration that holds for a prefix.
     pub fn find(&self, prefix: &str) -> Option<usize> {
-        self.stack
-            .iter()
-            .rposition(|declared| declared.prefix == prefix)
+        let key = key(prefix);
+        // The number tells nearly always, and comparing texts would be a call for each of them.
+        self.stack.iter().rposition(|declared| {
+            declared.key == key && (prefix.len() < KEYED || declared.prefix == prefix)
+        })
     }
 
     pub fn get(&self, index: usize) -> &Declared<'a> {

@@ -12,6 +12,8 @@ use serde_json::Value;
 
 use crate::support::process::Process;
 
+mod capacity;
+
 /// The program with these arguments, not started yet.
 fn bench(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rollcall"));

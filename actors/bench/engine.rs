@@ -1,13 +1,11 @@
 //! The loop: begins what is due, waits, takes what has come, sends again what was not answered.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
-
 use super::messages::{Messages, Request};
+use super::phase::{Phase, Slot, Task, record};
 use super::rows::{Dialog, NONE, Publication, Targets};
 use super::schedule::{Next, Schedule};
 use super::sockets::Sockets;
@@ -17,80 +15,12 @@ use super::{Goal, Options, Pace, Progress};
 /// The first pause before a request is sent again, and the longest: T1 and T2 of RFC 3261, 17.1.2.1.
 const T1: Duration = Duration::from_millis(500);
 const T2: Duration = Duration::from_secs(4);
-/// How often it is looked whether something must be sent again or has taken too long.
+/// How often it is looked whether something must be sent again or has taken too long, for each so many slots: the look takes a few
+/// nanoseconds for each.
 const TICK: Duration = Duration::from_millis(20);
+const TICK_SLOTS: usize = 100_000;
 /// How many requests are begun, and datagrams of one socket taken, before the other is done again: neither may starve.
 const AT_ONCE: usize = 64;
-/// The longest latency that is told apart, in microseconds.
-const LONGEST: u64 = 600_000_000;
-
-/// What is done to each subject of a phase.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Task {
-    /// To a presentity: a PUBLISH.
-    Publish,
-    /// To a presentity: a PUBLISH, and NOTIFYs to all that watch.
-    FanOut,
-    /// To a new dialog: a SUBSCRIBE.
-    Subscribe,
-    /// To a dialog: a SUBSCRIBE within it.
-    Refresh,
-}
-
-/// An operation under way.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Slot {
-    /// The number of the presentity or dialog; [`NONE`] in a slot that is free.
-    pub subject: u32,
-    /// Which use of the slot this is; in the branch, so that late answers are told apart.
-    pub generation: u32,
-    /// Whether the final response has come.
-    pub answered: bool,
-    request: Request,
-    pub due: Instant,
-    began: Instant,
-    again: Instant,
-    pause: Duration,
-}
-
-/// What came of a phase.
-#[derive(Debug)]
-pub(super) struct Phase {
-    pub done: u64,
-    pub failures: BTreeMap<String, u64>,
-    pub ended_early: Option<String>,
-    pub retransmissions: u64,
-    pub notifies: u64,
-    pub repeated: u64,
-    pub strays: u64,
-    pub latency: Histogram<u64>,
-    pub notify_latency: Histogram<u64>,
-}
-
-impl Default for Phase {
-    fn default() -> Self {
-        // Two digits would do for percentiles; with three, ratios of two runs are not steps.
-        let histogram = || Histogram::new_with_bounds(1, LONGEST, 3).expect("good bounds");
-        Self {
-            done: 0,
-            failures: BTreeMap::new(),
-            ended_early: None,
-            retransmissions: 0,
-            notifies: 0,
-            repeated: 0,
-            strays: 0,
-            latency: histogram(),
-            notify_latency: histogram(),
-        }
-    }
-}
-
-/// Microseconds between the two, for a histogram.
-pub(super) fn record(histogram: &mut Histogram<u64>, from: Instant, to: Instant) {
-    let us = to.saturating_duration_since(from).as_micros();
-    histogram.saturating_record(u64::try_from(us).unwrap_or(u64::MAX).max(1));
-}
-
 /// All presentities and dialogs of a run, and what is under way.
 pub(super) struct Engine {
     pub sockets: Sockets,
@@ -101,11 +31,16 @@ pub(super) struct Engine {
     pub publications: Vec<Publication>,
     pub dialogs: Vec<Dialog>,
     pub targets: Targets,
+    /// Subscriptions to each presentity (fan-out).
     pub watchers: u32,
+    /// How long after it was due an operation may be put off by answers 503 with Retry-After; None: such an answer is a failure.
+    pub patience: Option<Duration>,
     timeout: Duration,
     pub task: Task,
     pub slots: Vec<Slot>,
     free: Vec<u32>,
+    /// How many of those under way wait for a Retry-After.
+    put_off: usize,
     generation: u32,
     /// Subjects that nothing is under way for, the longest idle first.
     idle: VecDeque<u32>,
@@ -128,11 +63,13 @@ impl Engine {
             publications: publications.collect(),
             dialogs: Vec::new(),
             targets: Targets::default(),
-            watchers: options.watchers,
+            watchers: 0,
+            patience: None,
             timeout: options.timeout,
             task: Task::Publish,
             slots: Vec::new(),
             free: Vec::new(),
+            put_off: 0,
             generation: 0,
             idle: VecDeque::new(),
             phase: Phase::default(),
@@ -164,8 +101,13 @@ impl Engine {
         self.idle = match task {
             Task::Publish | Task::FanOut => (0..self.publications.len() as u32).collect(),
             Task::Refresh => (0..self.dialogs.len() as u32).collect(),
-            Task::Subscribe => VecDeque::new(),
+            Task::Subscribe | Task::Settle => VecDeque::new(),
         };
+        if let (Task::Subscribe, Goal::Operations(all)) = (task, goal) {
+            // All at once: a vector that grows is there twice while it moves.
+            self.dialogs
+                .reserve_exact(usize::try_from(all).unwrap_or_default());
+        }
         let start = Instant::now();
         self.heard = start;
         let mut schedule = Schedule::new(pace, goal, start);
@@ -191,11 +133,11 @@ impl Engine {
             let now = Instant::now();
             if now >= next_tick {
                 self.tick(now);
-                next_tick = now + TICK;
+                next_tick = now + TICK * (1 + self.slots.len() / TICK_SLOTS) as u32;
             }
             if now >= next_word {
                 next_word += Duration::from_secs(1);
-                told(self.progress(name, now - start));
+                told(self.progress(name, goal, now - start));
             }
         }
         self.give_up(goal, schedule.begun());
@@ -210,23 +152,21 @@ impl Engine {
         };
         let lost = left + self.under_way() as u64;
         if lost > 0 {
-            *self
-                .phase
-                .failures
-                .entry("server gone".to_owned())
-                .or_default() += lost;
+            self.phase.fail("server gone", lost);
         }
         self.slots.clear();
         self.free.clear();
+        self.put_off = 0;
     }
 
     fn under_way(&self) -> usize {
         self.slots.len() - self.free.len()
     }
 
-    fn progress(&self, phase: &'static str, elapsed: Duration) -> Progress {
+    fn progress(&self, phase: &'static str, goal: Goal, elapsed: Duration) -> Progress {
         Progress {
             phase,
+            goal,
             elapsed,
             done: self.phase.done,
             failed: self.phase.failures.values().sum(),
@@ -243,15 +183,16 @@ impl Engine {
             };
             let subject = match self.task {
                 Task::Subscribe => {
-                    // Until the server says better, it is where the presentity is; a new SUBSCRIBE does not look at it.
-                    self.dialogs.push(Dialog::new(Rc::from(&b""[..])));
+                    self.dialogs.push(Dialog::default());
                     self.dialogs.len() as u32 - 1
                 }
-                Task::Publish | Task::FanOut | Task::Refresh => match self.idle.pop_front() {
-                    Some(subject) => subject,
-                    // What is due waits for a subject, and its time goes on.
-                    None => return Next::Wait(None),
-                },
+                Task::Publish | Task::FanOut | Task::Refresh | Task::Settle => {
+                    match self.idle.pop_front() {
+                        Some(subject) => subject,
+                        // What is due waits for a subject, and its time goes on.
+                        None => return Next::Wait(None),
+                    }
+                }
             };
             schedule.begin();
             self.begin(subject, due, now);
@@ -261,40 +202,37 @@ impl Engine {
 
     fn begin(&mut self, subject: u32, due: Instant, now: Instant) {
         let at = self.free.pop().unwrap_or(self.slots.len() as u32);
-        let request = match self.task {
-            Task::Publish | Task::FanOut => {
-                let row = &mut self.publications[subject as usize];
-                row.slot = at;
-                row.cseq += 1;
-                row.sent += 1;
-                row.behind = if self.task == Task::FanOut {
-                    self.watchers
-                } else {
-                    0
-                };
-                if row.etag.is_empty() {
-                    Request::PublishInitial
-                } else {
-                    Request::PublishModify
-                }
+        let request = if self.task.publishes() {
+            let row = &mut self.publications[subject as usize];
+            row.slot = at;
+            row.cseq += 1;
+            row.sent += 1;
+            row.behind = if self.task == Task::FanOut {
+                self.watchers
+            } else {
+                0
+            };
+            if row.etag.is_empty() {
+                Request::PublishInitial
+            } else {
+                Request::PublishModify
             }
-            Task::Subscribe | Task::Refresh => {
-                let row = &mut self.dialogs[subject as usize];
-                row.slot = at;
-                row.cseq += 1;
-                row.fresh = false;
-                if row.tag.is_empty() {
-                    Request::Subscribe
-                } else {
-                    Request::Resubscribe
-                }
+        } else {
+            let row = &mut self.dialogs[subject as usize];
+            row.slot = at;
+            row.cseq += 1;
+            if row.tag.is_empty() {
+                Request::Subscribe
+            } else {
+                Request::Resubscribe
             }
         };
-        self.generation = self.generation.wrapping_add(1);
         let slot = Slot {
             subject,
-            generation: self.generation,
+            generation: self.next_generation(),
             answered: false,
+            fresh: false,
+            refused: false,
             request,
             due,
             began: now,
@@ -305,6 +243,49 @@ impl Engine {
             Some(free) => *free = slot,
             None => self.slots.push(slot),
         }
+        self.send(at);
+    }
+
+    fn next_generation(&mut self) -> u32 {
+        self.generation = self.generation.wrapping_add(1);
+        self.generation
+    }
+
+    /// The server has refused the request of a slot for so many seconds (RFC 3261, 21.5.4). Whether it is asked again then.
+    pub(super) fn put_off(&mut self, at: u32, seconds: u32, now: Instant) -> bool {
+        let slot = &mut self.slots[at as usize];
+        let again = now + Duration::from_secs(seconds.into());
+        if self
+            .patience
+            .is_none_or(|patience| again > slot.due + patience)
+        {
+            return false;
+        }
+        (slot.refused, slot.again) = (true, again);
+        self.put_off += 1;
+        self.phase.refused += 1;
+        true
+    }
+
+    /// What was refused is asked anew: a transaction of its own, with the next CSeq.
+    fn ask_anew(&mut self, at: u32, now: Instant) {
+        let generation = self.next_generation();
+        let slot = &mut self.slots[at as usize];
+        let subject = slot.subject as usize;
+        *slot = Slot {
+            generation,
+            refused: false,
+            began: now,
+            again: now + T1,
+            pause: T1,
+            ..*slot
+        };
+        if self.task.publishes() {
+            self.publications[subject].cseq += 1;
+        } else {
+            self.dialogs[subject].cseq += 1;
+        }
+        self.put_off -= 1;
         self.send(at);
     }
 
@@ -319,18 +300,15 @@ impl Engine {
             own: self.sockets.own(subject),
             ..Values::default()
         };
-        match self.task {
-            Task::Publish | Task::FanOut => {
-                let row = &self.publications[subject as usize];
-                (values.cseq, values.sequence) = (row.cseq, row.sent);
-                values.entity_tag = &row.etag;
-            }
-            Task::Subscribe | Task::Refresh => {
-                let row = &self.dialogs[subject as usize];
-                values.presentity = subject % self.publications.len() as u32;
-                values.cseq = row.cseq;
-                (values.tag, values.target) = (&row.tag, &row.target);
-            }
+        if self.task.publishes() {
+            let row = &self.publications[subject as usize];
+            (values.cseq, values.sequence) = (row.cseq, row.sent);
+            values.entity_tag = &row.etag;
+        } else {
+            let row = &self.dialogs[subject as usize];
+            values.presentity = subject % self.publications.len() as u32;
+            values.cseq = row.cseq;
+            (values.tag, values.target) = (&row.tag, self.targets.uri(row.target));
         }
         let mut out = std::mem::take(&mut self.out);
         self.messages.render(slot.request, &values, &mut out);
@@ -344,9 +322,10 @@ impl Engine {
     /// The operation of a slot has ended; None means well.
     pub(super) fn finish(&mut self, at: u32, failure: Option<&str>, now: Instant) {
         let slot = std::mem::replace(&mut self.slots[at as usize].subject, NONE);
-        match self.task {
-            Task::Publish | Task::FanOut => self.publications[slot as usize].slot = NONE,
-            Task::Subscribe | Task::Refresh => self.dialogs[slot as usize].slot = NONE,
+        if self.task.publishes() {
+            self.publications[slot as usize].slot = NONE;
+        } else {
+            self.dialogs[slot as usize].slot = NONE;
         }
         if self.task != Task::Subscribe {
             self.idle.push_back(slot);
@@ -357,7 +336,7 @@ impl Engine {
                 self.phase.done += 1;
                 record(&mut self.phase.latency, self.slots[at as usize].due, now);
             }
-            Some(why) => *self.phase.failures.entry(why.to_owned()).or_default() += 1,
+            Some(why) => self.phase.fail(why, 1),
         }
     }
 
@@ -390,13 +369,14 @@ impl Engine {
 
     /// Sends again, and ends what has taken too long.
     fn tick(&mut self, now: Instant) {
-        if self.under_way() > 0 && now >= self.heard + self.timeout {
+        let waiting = self.under_way() > self.put_off;
+        if waiting && now >= self.heard + self.timeout {
             let seconds = self.timeout.as_secs();
             let why = format!("it has not said anything for {seconds} s");
             self.phase.ended_early = Some(why);
             return;
         }
-        if self.under_way() == 0 {
+        if !waiting {
             // Silence counts from the next request on.
             self.heard = now;
         }
@@ -405,7 +385,11 @@ impl Engine {
             if slot.subject == NONE {
                 continue;
             }
-            if now >= slot.began + self.timeout {
+            if slot.refused {
+                if now >= slot.again {
+                    self.ask_anew(at, now);
+                }
+            } else if now >= slot.began + self.timeout {
                 let why = if slot.answered {
                     "no NOTIFY"
                 } else {

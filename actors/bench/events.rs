@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
-use super::engine::{Engine, Task, record};
+use super::engine::Engine;
 use super::messages::{self, NO_DIALOG, OK};
+use super::phase::{Task, record};
 use super::rows::NONE;
 use super::scan::{Scanned, scan};
 use super::template::read_hex;
@@ -29,32 +30,37 @@ impl Engine {
         }
         let subject = self.slots[at as usize].subject as usize;
         let accepted = found.status < 300;
-        let problem = match self.task {
-            Task::Publish | Task::FanOut => {
-                let row = &mut self.publications[subject];
-                if accepted {
-                    row.etag = found.etag.into();
-                    row.stored = row.sent;
-                } else if found.status == 412 {
-                    // The next one begins anew.
-                    row.etag = Box::default();
-                }
-                (accepted && found.etag.is_empty()).then_some("no SIP-ETag")
+        let problem = if self.task.publishes() {
+            let row = &mut self.publications[subject];
+            if accepted {
+                row.etag = found.etag.into();
+                row.stored = row.sent;
+            } else if found.status == 412 {
+                // The next one begins anew.
+                row.etag = Box::default();
             }
-            Task::Subscribe | Task::Refresh => {
-                let row = &mut self.dialogs[subject];
-                let tag = found.tag_of_to().unwrap_or_default();
-                if accepted {
+            (accepted && found.etag.is_empty()).then_some("no SIP-ETag")
+        } else {
+            let row = &mut self.dialogs[subject];
+            let tag = found.tag_of_to().unwrap_or_default();
+            if accepted {
+                if *row.tag != *tag {
                     row.tag = tag.into();
-                    if let Some(uri) = found.contact_uri() {
-                        row.target = self.targets.shared(uri);
-                    }
-                } else if found.status == 481 {
-                    row.tag = Box::default();
                 }
-                (accepted && tag.is_empty()).then_some("no To tag")
+                if let Some(uri) = found.contact_uri() {
+                    row.target = self.targets.put(row.target, uri);
+                }
+            } else if found.status == 481 {
+                row.tag = Box::default();
             }
+            (accepted && tag.is_empty()).then_some("no To tag")
         };
+        if found.status == 503
+            && let Some(seconds) = found.retry_after()
+            && self.put_off(at, seconds, now)
+        {
+            return;
+        }
         if !accepted {
             return self.finish(at, Some(&found.status.to_string()), now);
         }
@@ -65,12 +71,13 @@ impl Engine {
         self.finish_if_whole(at, now);
     }
 
-    /// Which operation a response belongs to, by its branch; None if to none any more, or if it was answered already.
+    /// Which operation a response belongs to, by its branch; None if to none any more, or if it was answered or refused already.
     fn slot_of(&self, found: &Scanned<'_>) -> Option<u32> {
         let numbers = found.branch()?.strip_prefix(b"z9hG4bK")?;
         let (at, generation) = (read_hex(numbers)?, read_hex(numbers.get(8..)?)?);
         let slot = self.slots.get(at as usize)?;
-        (slot.subject != NONE && slot.generation == generation && !slot.answered).then_some(at)
+        let waits = slot.subject != NONE && !slot.answered && !slot.refused;
+        (waits && slot.generation == generation).then_some(at)
     }
 
     fn notify(&mut self, found: &Scanned<'_>, index: usize, now: Instant) {
@@ -94,13 +101,10 @@ impl Engine {
     /// A watcher is shown something.
     fn shown(&mut self, number: u32, cseq: u32, found: &Scanned<'_>, now: Instant) {
         let row = &mut self.dialogs[number as usize];
-        // The same once more, or one that was overtaken.
-        if row.notified.is_some_and(|last| cseq <= last) {
+        if !row.is_news(cseq) {
             self.phase.repeated += 1;
             return;
         }
-        row.notified = Some(cseq);
-        row.fresh = true;
         self.phase.notifies += 1;
         let before = row.shown;
         if let Some(state) = messages::sequence(found.body) {
@@ -108,11 +112,10 @@ impl Engine {
         }
         let (after, slot) = (row.shown, row.slot);
         if found.is_terminated() {
-            let why = "subscription terminated".to_owned();
-            *self.phase.failures.entry(why).or_default() += 1;
+            self.phase.fail("subscription terminated", 1);
         }
         match self.task {
-            Task::Publish => {}
+            Task::Publish | Task::Settle => {}
             Task::FanOut => {
                 let all = self.publications.len();
                 let row = &mut self.publications[number as usize % all];
@@ -126,6 +129,7 @@ impl Engine {
             }
             Task::Subscribe | Task::Refresh => {
                 if slot != NONE {
+                    self.slots[slot as usize].fresh = true;
                     self.finish_if_whole(slot, now);
                 }
             }
@@ -137,9 +141,9 @@ impl Engine {
         let slot = self.slots[at as usize];
         let whole = slot.answered
             && match self.task {
-                Task::Publish => true,
+                Task::Publish | Task::Settle => true,
                 Task::FanOut => self.publications[slot.subject as usize].behind == 0,
-                Task::Subscribe | Task::Refresh => self.dialogs[slot.subject as usize].fresh,
+                Task::Subscribe | Task::Refresh => slot.fresh,
             };
         if whole {
             self.finish(at, None, now);

@@ -88,6 +88,9 @@ pub struct ServerUse {
     pub user_us_per_operation: f64,
     /// The share in the kernel.
     pub system_us_per_operation: f64,
+    /// Of the time of one processor; above 1 it took several.
+    #[serde(default)]
+    pub core_share: f64,
     /// The whole, for each NOTIFY; None if none came.
     pub us_per_notify: Option<f64>,
     /// Resident before anything was set up.
@@ -140,7 +143,7 @@ impl Report {
 impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let pace = match (self.concurrency, self.rate) {
-            (_, Some(rate)) => format!("{rate} a second"),
+            (_, Some(rate)) => format!("{} a second", (rate * 100.0).round() / 100.0),
             (concurrency, None) => format!("{} at a time", concurrency.unwrap_or_default()),
         };
         writeln!(
@@ -176,8 +179,11 @@ impl Display for Report {
         if let Some(used) = &self.server_use {
             writeln!(
                 f,
-                "server CPU      {:.1} µs an operation (user {:.1}, system {:.1})",
-                used.us_per_operation, used.user_us_per_operation, used.system_us_per_operation
+                "server CPU      {:.1} µs an operation (user {:.1}, system {:.1}), {:.2} of a core",
+                used.us_per_operation,
+                used.user_us_per_operation,
+                used.system_us_per_operation,
+                used.core_share
             )?;
             if let Some(each) = used.us_per_notify {
                 writeln!(
@@ -254,6 +260,7 @@ pub(super) mod tests {
                 us_per_operation: 12.0,
                 user_us_per_operation: 4.0,
                 system_us_per_operation: 8.0,
+                core_share: 0.25,
                 us_per_notify: Some(6.0),
                 resident_before_kib: 1000,
                 resident_ready_kib: 2000,
@@ -305,7 +312,7 @@ pub(super) mod tests {
             "p50 10, p90 20, p99 30, p99.9 40, max 50 µs",
             "200: 100 a second",
             "4 of 4 watchers",
-            "12.0 µs an operation (user 4.0, system 8.0)",
+            "12.0 µs an operation (user 4.0, system 8.0), 0.25 of a core",
             "6.0 µs a NOTIFY",
             "1000 KiB before, 2000 when set up, 2100 after, 2200 at most",
             "generator CPU   9.0 µs",

@@ -28,6 +28,7 @@ pub(super) struct Scanned<'a> {
     pub contact: &'a [u8],
     pub etag: &'a [u8],
     pub subscription_state: &'a [u8],
+    retry_after: &'a [u8],
     pub body: &'a [u8],
 }
 
@@ -79,6 +80,7 @@ impl<'a> Scanned<'a> {
             b's' if name.eq_ignore_ascii_case(b"Subscription-State") => {
                 self.subscription_state = value;
             }
+            b'r' if name.eq_ignore_ascii_case(b"Retry-After") => self.retry_after = value,
             _ => {}
         }
         Some(())
@@ -113,6 +115,11 @@ impl<'a> Scanned<'a> {
         };
         let inside = &value[open + 1..];
         Some(&inside[..memchr(b'>', inside)?])
+    }
+
+    /// The seconds of Retry-After (RFC 3261, 20.33).
+    pub(super) fn retry_after(&self) -> Option<u32> {
+        number(self.retry_after)
     }
 
     /// Whether a NOTIFY says that the subscription has ended.

@@ -1,18 +1,21 @@
 //! `rollcall bench`.
 
-use std::io::{IsTerminal as _, stderr};
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use rollcall_core::exchange::Transport;
+use serde::Serialize;
 
 use super::{CliError, output};
-use crate::bench::{self, Floor, Goal, Load, Options, Pace, Progress, Report};
-use crate::config::SipServer;
-use crate::node::NodeError;
-use crate::transport::Network;
+use crate::bench::{self, BenchError, Capacity, Floor, Load, Options, Progress, Report};
+
+mod arguments;
+mod progress;
+
+use arguments::{Plain, Target, Watched, few_enough, rate, wrong};
+use progress::Shown;
 
 /// Load a presence server, ours or any other, and measure what an operation costs it
 ///
@@ -34,80 +37,53 @@ enum What {
     Subscribe(Plain),
     /// SUBSCRIBEs that refresh subscriptions, until answer and NOTIFY
     Refresh(Watched),
+    /// How much memory presentities and subscriptions take, and what keeping them costs
+    ///
+    /// Publishes and subscribes as fast as the server takes it, and waits after each for transactions to end. Then each subscription is
+    /// refreshed once in its lifetime, and at last some presentities change their state. Answers 503 of the set-up are honoured.
+    Capacity(Kept),
     /// Run the yardstick: a server that exchanges the messages and understands nothing
     Floor(Yardstick),
     /// Compare two runs that were written with --json
     Compare(Compare),
 }
 
-/// What every load needs.
 #[derive(Debug, Args)]
-struct Plain {
-    /// The server, e.g. sip:127.0.0.1:5060
-    #[arg(value_name = "SIP-URI")]
-    server: String,
+struct Kept {
+    #[command(flatten)]
+    target: Target,
 
-    /// A process of the server, to measure its processor time and memory, with its children; may be repeated
-    #[arg(long, value_name = "PID")]
-    pid: Vec<u32>,
-
-    /// Presentities, each published before the measurement
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    /// Presentities, with a publication each
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     presentities: u32,
 
-    /// Operations to do; without, 10000
-    #[arg(long, value_name = "N", conflicts_with = "duration", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
-    operations: Option<u64>,
+    /// Subscriptions in all, spread over the presentities
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(0..))]
+    subscriptions: u64,
 
-    /// Seconds in which operations begin, in place of a number of operations
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    duration: Option<u64>,
+    /// Subscribe to presentities that have no publication
+    #[arg(long)]
+    unpublished: bool,
 
-    /// Operations under way at a time; without, 16
-    #[arg(long, value_name = "N", conflicts_with = "rate", value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    concurrency: Option<u32>,
+    /// Requests of the set-up, and PUBLISHes at the end, under way at a time
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    concurrency: u32,
 
-    /// Operations due a second, whether the server keeps up or not; latency counts from when each was due
+    /// The wait after publishing and after subscribing, in seconds: the server's transactions take 32 to end
+    #[arg(long, value_name = "SECONDS", default_value_t = 40, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    settle: u64,
+
+    /// Seconds in which subscriptions are refreshed; 0 for none
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    duration: u64,
+
+    /// Refreshes due a second; without, as many as there are subscriptions, divided by --expires
     #[arg(long, value_name = "N", value_parser = rate)]
     rate: Option<f64>,
 
-    /// The domain of the presentities; without, the host of the URI
-    #[arg(long, value_name = "DOMAIN")]
-    domain: Option<String>,
-
-    /// How to reach it: udp or tcp; without, as the URI says, or UDP
-    #[arg(long, value_name = "TRANSPORT", value_parser = ["udp", "tcp"])]
-    transport: Option<String>,
-
-    /// How long an operation may take and the server be silent, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=600))]
-    timeout: u64,
-
-    /// The lifetime of publications and subscriptions, in seconds; longer than the run
-    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u32).range(60..=604_800))]
-    expires: u32,
-
-    /// Sockets or connections to send from; a server that spreads load by source address needs several for each of its threads
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    sockets: u32,
-
-    /// One JSON object for programs, in place of lines for people
-    #[arg(long)]
-    json: bool,
-
-    /// No line of progress each second
-    #[arg(long)]
-    quiet: bool,
-}
-
-#[derive(Debug, Args)]
-struct Watched {
-    #[command(flatten)]
-    plain: Plain,
-
-    /// Subscriptions to each presentity, made before the measurement
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    watchers: u32,
+    /// PUBLISHes at the end, each changing the state of a presentity; 0 for none
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(0..=1_000_000_000))]
+    operations: u64,
 }
 
 #[derive(Debug, Args)]
@@ -128,12 +104,6 @@ struct Compare {
     second: PathBuf,
 }
 
-fn rate(text: &str) -> Result<f64, String> {
-    let rate = text.parse().ok();
-    rate.filter(|rate| (0.01..=10_000_000.0).contains(rate))
-        .ok_or_else(|| "allowed is a number from 0.01 to 10000000".to_owned())
-}
-
 fn udp(text: &str) -> Result<SocketAddr, String> {
     let address = text.strip_prefix("udp:").map(str::parse);
     address
@@ -148,6 +118,7 @@ impl Bench {
             What::FanOut(Watched { plain, watchers }) => plain.run(Load::FanOut, watchers),
             What::Subscribe(plain) => plain.run(Load::Subscribe, 0),
             What::Refresh(Watched { plain, watchers }) => plain.run(Load::Refresh, watchers),
+            What::Capacity(kept) => kept.run(),
             What::Floor(Yardstick { listen }) => floor(listen),
             What::Compare(Compare { first, second }) => {
                 let names = [&first, &second].map(|path| name(path));
@@ -162,93 +133,69 @@ impl Bench {
 
 impl Plain {
     fn run(self, load: Load, watchers: u32) -> Result<(), CliError> {
-        let options = self.options(load, watchers)?;
-        let shown = !self.quiet && stderr().is_terminal();
-        let told = |progress: Progress| {
-            if shown {
-                output::complain(&line(progress));
-            }
+        let course = self.course(load, watchers)?;
+        let options = self.target.options(self.presentities)?;
+        let report = self
+            .target
+            .run(&options, |told| bench::run(&options, course, told))?;
+        self.target.tell(&report, report.is_good())
+    }
+}
+
+impl Kept {
+    fn run(self) -> Result<(), CliError> {
+        if self.unpublished && self.subscriptions == 0 {
+            let sentence = "without subscriptions nothing is left to measure";
+            return Err(wrong("--unpublished", sentence.to_owned()));
+        }
+        let what = Capacity {
+            subscriptions: few_enough("--subscriptions", self.subscriptions)?,
+            published: !self.unpublished,
+            concurrency: self.concurrency as usize,
+            settle: Duration::from_secs(self.settle),
+            refreshing: Duration::from_secs(self.duration),
+            rate: self.rate,
+            publishes: self.operations,
         };
-        match bench::run(&options, told) {
-            Err(error) => {
-                output::complain(&format!(
-                    "rollcall: {} over {}: {error}",
-                    self.server, options.transport
-                ));
-                Err(CliError::Found)
-            }
-            Ok(report) => {
-                output::say(&if self.json {
-                    serde_json::to_string(&report).unwrap_or_default()
-                } else {
-                    report.to_string()
-                });
-                if report.is_good() {
-                    Ok(())
-                } else {
-                    Err(CliError::Found)
-                }
-            }
-        }
+        let options = self.target.options(self.presentities)?;
+        let size = self
+            .target
+            .run(&options, |told| bench::capacity(&options, what, told))?;
+        self.target.tell(&size, size.is_good())
     }
+}
 
-    fn options(&self, load: Load, watchers: u32) -> Result<Options, CliError> {
-        let wrong = |flag, sentence| CliError::Argument { flag, sentence };
-        let uri = &self.server;
-        let server: SipServer = uri
-            .parse()
-            .map_err(|reason| wrong("SIP-URI", format!("{uri:?} {reason}")))?;
-        let named = self.transport.as_deref().and_then(Transport::named);
-        let transport = named.or(server.transport).unwrap_or(Transport::Udp);
-        if !matches!(transport, Transport::Udp | Transport::Tcp) {
-            let sentence = format!("{uri:?} asks for {transport}; bench speaks UDP and TCP");
-            return Err(wrong("SIP-URI", sentence));
-        }
-        if u64::from(self.presentities) * u64::from(watchers) > 100_000_000 {
-            let sentence = "more than 100000000 subscriptions in all".to_owned();
-            return Err(wrong("--watchers", sentence));
-        }
-        let target = self.target(&server, transport)?;
-        let mut run = [0; 4];
-        getrandom::fill(&mut run).map_err(|error| NodeError::Randomness(error.to_string()))?;
-        let host = super::selftest::bracketed(&server.host);
-        Ok(Options {
-            load,
-            target,
-            transport,
-            domain: self.domain.clone().unwrap_or(host),
-            run: format!("{:08x}", u32::from_be_bytes(run)),
-            presentities: self.presentities,
-            watchers,
-            pace: match self.rate {
-                Some(rate) => Pace::Rate(rate),
-                None => Pace::Concurrency(self.concurrency.unwrap_or(16) as usize),
-            },
-            goal: match self.duration {
-                Some(seconds) => Goal::Duration(Duration::from_secs(seconds)),
-                None => Goal::Operations(self.operations.unwrap_or(10_000)),
-            },
-            timeout: Duration::from_secs(self.timeout),
-            expires: self.expires,
-            sockets: self.sockets as usize,
-            processes: self.pid.clone(),
-        })
-    }
-
-    /// The first address of the server's name.
-    fn target(&self, server: &SipServer, transport: Transport) -> Result<SocketAddr, CliError> {
-        let port = server.port.unwrap_or(transport.default_port());
-        let asking = async { Network::Real.resolve(&server.host, port).await };
-        let found = actix_rt::System::new().block_on(asking);
-        let found = found.map_err(|error| format!("{} does not resolve: {error}", server.host));
-        let first = found.and_then(|found| {
-            let first = found.first().copied();
-            first.ok_or_else(|| format!("{} has no address", server.host))
-        });
-        first.map_err(|reason| {
-            output::complain(&format!("rollcall: {}: {reason}", self.server));
+impl Target {
+    /// Runs a load with its progress shown, and says why there is no report.
+    fn run<T>(
+        &self,
+        options: &Options,
+        load: impl FnOnce(&mut dyn FnMut(Progress)) -> Result<T, BenchError>,
+    ) -> Result<T, CliError> {
+        let mut shown = Shown::new(self.quiet);
+        let result = load(&mut |progress| shown.show(progress));
+        shown.end();
+        result.map_err(|error| {
+            output::complain(&format!(
+                "rollcall: {} over {}: {error}",
+                self.server, options.transport
+            ));
             CliError::Found
         })
+    }
+
+    /// Says what came of it.
+    fn tell<T: Display + Serialize>(&self, report: &T, is_good: bool) -> Result<(), CliError> {
+        output::say(&if self.json {
+            serde_json::to_string(report).unwrap_or_default()
+        } else {
+            report.to_string().trim_end().to_owned()
+        });
+        if is_good {
+            Ok(())
+        } else {
+            Err(CliError::Found)
+        }
     }
 }
 
@@ -275,16 +222,4 @@ fn read(path: &Path) -> Result<Report, CliError> {
 fn name(path: &Path) -> String {
     let stem = path.file_stem().unwrap_or(path.as_os_str());
     stem.to_string_lossy().into_owned()
-}
-
-fn line(progress: Progress) -> String {
-    let Progress {
-        phase,
-        elapsed,
-        done,
-        failed,
-        under_way,
-    } = progress;
-    let seconds = elapsed.as_secs();
-    format!("{phase} {seconds} s: {done} done, {failed} failed, {under_way} under way")
 }

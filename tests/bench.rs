@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::support::process::Process;
 
 mod capacity;
+mod herd;
 
 /// The program with these arguments, not started yet.
 fn bench(arguments: &[&str]) -> Command {

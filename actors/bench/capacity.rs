@@ -55,14 +55,14 @@ pub fn capacity(
     let publish = session.prepare(Task::Publish, "PUBLISH", pace, presentities.into())?;
     let published = session.used();
     if presentities > 0 {
-        settle(&mut session, what.settle)?;
+        session.settle(what.settle)?;
     }
     let (between, own_before) = (session.used(), session.own());
     let count = u64::from(what.subscriptions);
     let subscribe = session.prepare(Task::Subscribe, "SUBSCRIBE", pace, count)?;
     let subscribed = session.used();
     if count > 0 {
-        settle(&mut session, what.settle)?;
+        session.settle(what.settle)?;
     }
     let (settled, own_after) = (session.used(), session.own());
 
@@ -100,21 +100,6 @@ pub fn capacity(
             .zip(own_after)
             .map(|(before, after)| Generator::of(before, after, what.subscriptions)),
     })
-}
-
-/// Nothing is done for so long, but what comes is answered.
-fn settle<F: FnMut(Progress)>(
-    session: &mut Session<'_, F>,
-    length: Duration,
-) -> Result<(), BenchError> {
-    let phase = session.rest(length);
-    match phase.ended_early {
-        None => Ok(()),
-        Some(reason) => Err(BenchError::SetUp {
-            phase: "the wait for transactions to end",
-            reason,
-        }),
-    }
 }
 
 fn set_up(step: &Step) -> SetUp {

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::messages::{Messages, Request};
@@ -23,6 +24,7 @@ const TICK_SLOTS: usize = 100_000;
 const AT_ONCE: usize = 64;
 /// All presentities and dialogs of a run, and what is under way.
 pub(super) struct Engine {
+    target: SocketAddr,
     pub sockets: Sockets,
     messages: Messages,
     /// Whether the transport loses nothing, so that nothing is sent again (RFC 3261, 17.1.2.2).
@@ -30,6 +32,8 @@ pub(super) struct Engine {
     pub run: Box<[u8]>,
     pub publications: Vec<Publication>,
     pub dialogs: Vec<Dialog>,
+    /// The number of the first dialog in Call-IDs and tags: those before it are forgotten.
+    pub first: u32,
     pub targets: Targets,
     /// Subscriptions to each presentity (fan-out).
     pub watchers: u32,
@@ -41,6 +45,8 @@ pub(super) struct Engine {
     free: Vec<u32>,
     /// How many of those under way wait for a Retry-After.
     put_off: usize,
+    /// The slot at which the next look begins.
+    looked: usize,
     generation: u32,
     /// Subjects that nothing is under way for, the longest idle first.
     idle: VecDeque<u32>,
@@ -56,12 +62,14 @@ impl Engine {
         let publications = (0..options.presentities).map(|_| Publication::default());
         let reliable = options.transport.is_reliable();
         Ok(Self {
+            target: options.target,
             sockets: Sockets::open(options.target, reliable, options.sockets)?,
             messages: Messages::new(&options.domain, &options.run, options.expires, reliable),
             reliable,
             run: options.run.as_bytes().into(),
             publications: publications.collect(),
             dialogs: Vec::new(),
+            first: 0,
             targets: Targets::default(),
             watchers: 0,
             patience: None,
@@ -70,12 +78,26 @@ impl Engine {
             slots: Vec::new(),
             free: Vec::new(),
             put_off: 0,
+            looked: 0,
             generation: 0,
             idle: VecDeque::new(),
             phase: Phase::default(),
             heard: Instant::now(),
             out: Vec::new(),
         })
+    }
+
+    /// Forgets all dialogs, as a power cut does: NOTIFYs in them get 481 from now on. Connections are made anew; sockets of datagrams stay,
+    /// since who comes back has the address it had.
+    pub(super) fn forget(&mut self) -> io::Result<()> {
+        self.first += self.dialogs.len() as u32;
+        self.dialogs = Vec::new();
+        self.targets = Targets::default();
+        if self.reliable {
+            let count = self.sockets.count();
+            self.sockets = Sockets::open(self.target, self.reliable, count)?;
+        }
+        Ok(())
     }
 
     /// How many watchers were not shown the last state that the server accepted for their presentity.
@@ -101,9 +123,9 @@ impl Engine {
         self.idle = match task {
             Task::Publish | Task::FanOut => (0..self.publications.len() as u32).collect(),
             Task::Refresh => (0..self.dialogs.len() as u32).collect(),
-            Task::Subscribe | Task::Settle => VecDeque::new(),
+            Task::Subscribe | Task::Return | Task::Settle => VecDeque::new(),
         };
-        if let (Task::Subscribe, Goal::Operations(all)) = (task, goal) {
+        if let (Task::Subscribe | Task::Return, Goal::Operations(all)) = (task, goal) {
             // All at once: a vector that grows is there twice while it moves.
             self.dialogs
                 .reserve_exact(usize::try_from(all).unwrap_or_default());
@@ -131,8 +153,7 @@ impl Engine {
                 self.take(index, &mut datagram);
             }
             let now = Instant::now();
-            if now >= next_tick {
-                self.tick(now);
+            if now >= next_tick && self.tick(now) {
                 next_tick = now + TICK * (1 + self.slots.len() / TICK_SLOTS) as u32;
             }
             if now >= next_word {
@@ -156,7 +177,7 @@ impl Engine {
         }
         self.slots.clear();
         self.free.clear();
-        self.put_off = 0;
+        (self.put_off, self.looked) = (0, 0);
     }
 
     fn under_way(&self) -> usize {
@@ -182,7 +203,7 @@ impl Engine {
                 other => return other,
             };
             let subject = match self.task {
-                Task::Subscribe => {
+                Task::Subscribe | Task::Return => {
                     self.dialogs.push(Dialog::default());
                     self.dialogs.len() as u32 - 1
                 }
@@ -307,7 +328,7 @@ impl Engine {
         } else {
             let row = &self.dialogs[subject as usize];
             values.presentity = subject % self.publications.len() as u32;
-            values.cseq = row.cseq;
+            (values.call, values.cseq) = (self.first + subject, row.cseq);
             (values.tag, values.target) = (&row.tag, self.targets.uri(row.target));
         }
         let mut out = std::mem::take(&mut self.out);
@@ -327,7 +348,7 @@ impl Engine {
         } else {
             self.dialogs[slot as usize].slot = NONE;
         }
-        if self.task != Task::Subscribe {
+        if !matches!(self.task, Task::Subscribe | Task::Return) {
             self.idle.push_back(slot);
         }
         self.free.push(at);
@@ -367,26 +388,32 @@ impl Engine {
         }
     }
 
-    /// Sends again, and ends what has taken too long.
-    fn tick(&mut self, now: Instant) {
+    /// Sends again, and ends what has taken too long. Whether all slots have been looked at: after so many requests answers come first.
+    fn tick(&mut self, now: Instant) -> bool {
         let waiting = self.under_way() > self.put_off;
         if waiting && now >= self.heard + self.timeout {
             let seconds = self.timeout.as_secs();
             let why = format!("it has not said anything for {seconds} s");
             self.phase.ended_early = Some(why);
-            return;
+            return true;
         }
         if !waiting {
             // Silence counts from the next request on.
             self.heard = now;
         }
-        for at in 0..self.slots.len() as u32 {
+        let mut sent = 0;
+        for at in self.looked as u32..self.slots.len() as u32 {
+            if sent == AT_ONCE {
+                self.looked = at as usize;
+                return false;
+            }
             let slot = &mut self.slots[at as usize];
             if slot.subject == NONE {
                 continue;
             }
             if slot.refused {
                 if now >= slot.again {
+                    sent += 1;
                     self.ask_anew(at, now);
                 }
             } else if now >= slot.began + self.timeout {
@@ -400,8 +427,11 @@ impl Engine {
                 slot.pause = (slot.pause * 2).min(T2);
                 slot.again = now + slot.pause;
                 self.phase.retransmissions += 1;
+                sent += 1;
                 self.send(at);
             }
         }
+        self.looked = 0;
+        true
     }
 }

@@ -67,7 +67,9 @@ impl Engine {
         if problem.is_some() {
             return self.finish(at, problem, now);
         }
-        self.slots[at as usize].answered = true;
+        let slot = &mut self.slots[at as usize];
+        slot.answered = true;
+        record(&mut self.phase.answer_latency, slot.due, now);
         self.finish_if_whole(at, now);
     }
 
@@ -82,6 +84,7 @@ impl Engine {
 
     fn notify(&mut self, found: &Scanned<'_>, index: usize, now: Instant) {
         let number = found.call_id.strip_prefix(b"w").and_then(read_hex);
+        let number = number.and_then(|number| number.checked_sub(self.first));
         let ours = found.call_id.get(10..) == Some(&self.run[..]);
         let dialog = number.filter(|number| ours && (*number as usize) < self.dialogs.len());
         let status = if dialog.is_some() { OK } else { NO_DIALOG };
@@ -127,13 +130,19 @@ impl Engine {
                     self.finish_if_whole(slot, now);
                 }
             }
-            Task::Subscribe | Task::Refresh => {
+            Task::Subscribe | Task::Return | Task::Refresh => {
                 if slot != NONE {
                     self.slots[slot as usize].fresh = true;
                     self.finish_if_whole(slot, now);
                 }
             }
         }
+    }
+
+    /// Whether a watcher has been shown the last state that the server has accepted.
+    fn is_current(&self, dialog: u32) -> bool {
+        let presentity = dialog as usize % self.publications.len();
+        self.dialogs[dialog as usize].shown >= self.publications[presentity].stored
     }
 
     /// Ends an operation well once all that belongs to it is there.
@@ -144,6 +153,7 @@ impl Engine {
                 Task::Publish | Task::Settle => true,
                 Task::FanOut => self.publications[slot.subject as usize].behind == 0,
                 Task::Subscribe | Task::Refresh => slot.fresh,
+                Task::Return => slot.fresh && self.is_current(slot.subject),
             };
         if whole {
             self.finish(at, None, now);

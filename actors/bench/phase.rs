@@ -19,6 +19,8 @@ pub(super) enum Task {
     FanOut,
     /// To a new dialog: a SUBSCRIBE.
     Subscribe,
+    /// To a new dialog, whose watcher knows nothing: a SUBSCRIBE, until it has the state that the server has.
+    Return,
     /// To a dialog: a SUBSCRIBE within it.
     Refresh,
     /// To nobody: what comes is answered.
@@ -65,6 +67,8 @@ pub(super) struct Phase {
     pub repeated: u64,
     pub strays: u64,
     pub latency: Histogram<u64>,
+    /// Until the request was accepted.
+    pub answer_latency: Histogram<u64>,
     pub notify_latency: Histogram<u64>,
 }
 
@@ -82,6 +86,7 @@ impl Default for Phase {
             repeated: 0,
             strays: 0,
             latency: histogram(),
+            answer_latency: histogram(),
             notify_latency: histogram(),
         }
     }

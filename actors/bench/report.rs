@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// The result of one run. Times are in microseconds, memory in KiB.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// What was done: `publish`, `fan-out`, `subscribe` or `refresh`.
+    /// What was done: `publish`, `fan-out`, `subscribe`, `refresh` or `herd`.
     pub load: String,
     /// Whom it was done to, like `udp:127.0.0.1:5060`.
     pub server: String,
@@ -33,6 +33,9 @@ pub struct Report {
     pub ended_early: Option<String>,
     /// Requests that were sent again.
     pub retransmissions: u64,
+    /// Answers 503 whose Retry-After was waited for.
+    #[serde(default)]
+    pub refused: u64,
     /// NOTIFYs that came, each counted once.
     pub notifies: u64,
     /// The same, a second.
@@ -43,14 +46,33 @@ pub struct Report {
     pub strays: u64,
     /// From when an operation was due until all that belongs to it was there.
     pub latency: Latency,
+    /// From when an operation was due until its request was accepted; None where that is all that belongs to it.
+    #[serde(default)]
+    pub answer_latency: Option<Latency>,
     /// From when a PUBLISH was due until each NOTIFY with its state (fan-out).
     pub notify_latency: Option<Latency>,
-    /// Who was shown the last state (fan-out).
+    /// Who was shown the last state (fan-out, herd).
     pub completeness: Option<Completeness>,
     /// What the server used, if its process is known.
     pub server_use: Option<ServerUse>,
     /// What the load generator itself used of a processor, for each operation.
     pub generator_us_per_operation: Option<f64>,
+    /// Who came back, and when all were there (herd).
+    #[serde(default)]
+    pub herd: Option<Herd>,
+}
+
+/// Watchers that came back in one moment. Times count from that moment.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Herd {
+    /// How many watchers.
+    pub watchers: u32,
+    /// How many presentities each watches.
+    pub each: u32,
+    /// When the last subscription was accepted; None if some never were.
+    pub until_accepted_seconds: Option<f64>,
+    /// When the last one had shown the current state as well; None if some never had.
+    pub until_state_seconds: Option<f64>,
 }
 
 /// A distribution, in microseconds.
@@ -127,6 +149,21 @@ impl Display for Latency {
     }
 }
 
+impl Display for Herd {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { watchers, each, .. } = self;
+        write!(f, "back            {watchers} watchers of {each} each: ")?;
+        let after = |seconds: Option<f64>| {
+            seconds.map_or("never".to_owned(), |seconds| {
+                format!("after {seconds:.3} s")
+            })
+        };
+        let (accepted, state) = (self.until_accepted_seconds, self.until_state_seconds);
+        let (accepted, state) = (after(accepted), after(state));
+        write!(f, "all accepted {accepted}, all with the state {state}")
+    }
+}
+
 impl Report {
     /// How many operations failed.
     pub fn failed(&self) -> u64 {
@@ -144,7 +181,8 @@ impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let pace = match (self.concurrency, self.rate) {
             (_, Some(rate)) => format!("{} a second", (rate * 100.0).round() / 100.0),
-            (concurrency, None) => format!("{} at a time", concurrency.unwrap_or_default()),
+            (Some(concurrency), None) => format!("{concurrency} at a time"),
+            (None, None) => "all at once".to_owned(),
         };
         writeln!(
             f,
@@ -160,7 +198,13 @@ impl Display for Report {
             "operations      {done} in {:.2} s: {rate:.0} a second",
             self.seconds
         )?;
+        if let Some(herd) = &self.herd {
+            writeln!(f, "{herd}")?;
+        }
         writeln!(f, "latency         {}", self.latency)?;
+        if let Some(latency) = &self.answer_latency {
+            writeln!(f, "until accepted  {latency}")?;
+        }
         if self.notifies > 0 {
             let rate = self.notifies_per_second;
             writeln!(f, "NOTIFYs         {}: {rate:.0} a second", self.notifies)?;
@@ -205,8 +249,8 @@ impl Display for Report {
         }
         writeln!(
             f,
-            "sent again      {} requests; {} NOTIFYs came again, {} strays",
-            self.retransmissions, self.repeated_notifies, self.strays
+            "sent again      {} requests, {} put off by 503; {} NOTIFYs came again, {} strays",
+            self.retransmissions, self.refused, self.repeated_notifies, self.strays
         )?;
         let failures = self.failures.iter();
         let failures: Vec<_> = failures
@@ -239,6 +283,7 @@ pub(super) mod tests {
             failures: BTreeMap::new(),
             ended_early: None,
             retransmissions: 0,
+            refused: 7,
             notifies: 200,
             notifies_per_second: 100.0,
             repeated_notifies: 0,
@@ -251,6 +296,10 @@ pub(super) mod tests {
                 p999_us: 40,
                 max_us: 50,
             },
+            answer_latency: Some(Latency {
+                max_us: 45,
+                ..Latency::default()
+            }),
             notify_latency: Some(Latency::default()),
             completeness: Some(Completeness {
                 watchers: 4,
@@ -268,6 +317,12 @@ pub(super) mod tests {
                 peak_kib: 2200,
             }),
             generator_us_per_operation: Some(9.0),
+            herd: Some(Herd {
+                watchers: 2,
+                each: 3,
+                until_accepted_seconds: Some(1.25),
+                until_state_seconds: None,
+            }),
         }
     }
 
@@ -310,6 +365,9 @@ pub(super) mod tests {
             "it is gone",
             "100 in 2.00 s: 50 a second",
             "p50 10, p90 20, p99 30, p99.9 40, max 50 µs",
+            "back            2 watchers of 3 each: all accepted after 1.250 s, all with the state never",
+            "until accepted  p50 0, p90 0, p99 0, p99.9 0, max 45 µs",
+            "sent again      0 requests, 7 put off by 503; 0 NOTIFYs came again, 0 strays",
             "200: 100 a second",
             "4 of 4 watchers",
             "12.0 µs an operation (user 4.0, system 8.0), 0.25 of a core",

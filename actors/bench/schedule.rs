@@ -10,6 +10,8 @@ pub enum Pace {
     /// An open loop: so many a second are due, however long the server takes. The latency of each counts from when it was due, not from
     /// when it could be sent, so that a server that stalls is charged for all that waited meanwhile.
     Rate(f64),
+    /// An open loop in which all is due in the first moment.
+    AtOnce,
 }
 
 /// How much is to be done.
@@ -69,6 +71,7 @@ impl Schedule {
         let due = match self.pace {
             Pace::Concurrency(_) => now,
             Pace::Rate(rate) => self.start + Duration::from_secs_f64(self.begun as f64 / rate),
+            Pace::AtOnce => self.start,
         };
         // In an open loop what was due in time is done, however late it is: else a stalled server would be spared.
         if let Goal::Duration(length) = self.goal
@@ -79,7 +82,7 @@ impl Schedule {
         match self.pace {
             Pace::Concurrency(limit) if under_way >= limit => Next::Wait(None),
             Pace::Rate(_) if due > now => Next::Wait(Some(due)),
-            Pace::Concurrency(_) | Pace::Rate(_) => Next::Due(due),
+            Pace::Concurrency(_) | Pace::Rate(_) | Pace::AtOnce => Next::Due(due),
         }
     }
 
@@ -119,6 +122,17 @@ mod tests {
         let second = start + 10 * MS;
         assert_eq!(schedule.next(start + 3 * MS, 0), Next::Wait(Some(second)));
         assert_eq!(schedule.next(second, 0), Next::Due(second));
+    }
+
+    #[test]
+    fn all_at_once_is_due_in_the_first_moment_however_late_it_is_sent() {
+        let start = Instant::now();
+        let mut schedule = Schedule::new(Pace::AtOnce, Goal::Operations(2), start);
+        assert_eq!(schedule.next(start, 0), Next::Due(start));
+        schedule.begin();
+        assert_eq!(schedule.next(start + 70 * MS, 9), Next::Due(start));
+        schedule.begin();
+        assert_eq!(schedule.next(start + 70 * MS, 9), Next::Over);
     }
 
     /// A server that stalls for a second: each of those that could not be sent counts from its own time.

@@ -91,11 +91,18 @@ impl<'a, F: FnMut(Progress)> Session<'a, F> {
         })
     }
 
-    /// Does nothing for so long but answer what comes.
-    pub(super) fn rest(&mut self, length: Duration) -> Phase {
+    /// Does nothing for so long but answer what comes, so that transactions end.
+    pub(super) fn settle(&mut self, length: Duration) -> Result<(), BenchError> {
         let (pace, goal) = (Pace::Concurrency(1), Goal::Duration(length));
-        self.engine
-            .run(Task::Settle, pace, goal, "settling", &mut self.told)
+        let phase = self
+            .engine
+            .run(Task::Settle, pace, goal, "settling", &mut self.told);
+        phase.ended_early.map_or(Ok(()), |reason| {
+            Err(BenchError::SetUp {
+                phase: "the wait for transactions to end",
+                reason,
+            })
+        })
     }
 
     /// Does a task until the goal is reached, and reports it as this load.
@@ -115,6 +122,7 @@ impl<'a, F: FnMut(Progress)> Session<'a, F> {
         let each = |ns: u64| ns as f64 / 1000.0 / done.max(1) as f64;
         let server_use = self.before.zip(ready).zip(after);
         let is_fan_out = task == Task::FanOut;
+        let watchers = self.engine.dialogs.len() as u64;
         Report {
             load: load.to_owned(),
             server: format!("{}:{}", self.options.transport, self.options.target),
@@ -122,24 +130,26 @@ impl<'a, F: FnMut(Progress)> Session<'a, F> {
             subscriptions: u32::try_from(subscriptions).unwrap_or(u32::MAX),
             concurrency: match pace {
                 Pace::Concurrency(concurrency) => Some(concurrency),
-                Pace::Rate(_) => None,
+                Pace::Rate(_) | Pace::AtOnce => None,
             },
             rate: match pace {
-                Pace::Concurrency(_) => None,
+                Pace::Concurrency(_) | Pace::AtOnce => None,
                 Pace::Rate(rate) => Some(rate),
             },
             seconds,
             operations: done,
             operations_per_second: done as f64 / seconds,
             retransmissions: phase.retransmissions,
+            refused: phase.refused,
             notifies: phase.notifies,
             notifies_per_second: phase.notifies as f64 / seconds,
             repeated_notifies: phase.repeated,
             strays: phase.strays,
             latency: Latency::of(&phase.latency),
+            answer_latency: (task != Task::Publish).then(|| Latency::of(&phase.answer_latency)),
             notify_latency: is_fan_out.then(|| Latency::of(&phase.notify_latency)),
-            completeness: is_fan_out.then(|| Completeness {
-                watchers: subscriptions as u64,
+            completeness: (is_fan_out || task == Task::Return).then(|| Completeness {
+                watchers,
                 behind: self.engine.behind(),
             }),
             server_use: server_use.map(|((before, ready), after)| {
@@ -148,6 +158,7 @@ impl<'a, F: FnMut(Progress)> Session<'a, F> {
             generator_us_per_operation: own_start
                 .zip(own_end)
                 .map(|(start, end)| each(end.cpu_ns.saturating_sub(start.cpu_ns))),
+            herd: None,
             failures: phase.failures,
             ended_early: phase.ended_early,
         }

@@ -53,6 +53,11 @@ impl Sockets {
         Ok(Self { all })
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.all.len()
+    }
+
     /// Our address on the socket that serves this number.
     pub(super) fn own(&self, number: u32) -> &[u8] {
         &self.all[number as usize % self.all.len()].address

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::{CliError, output};
-use crate::bench::{self, BenchError, Capacity, Floor, Load, Options, Progress, Report};
+use crate::bench::{self, BenchError, Capacity, Floor, Load, Options, PowerCut, Progress, Report};
 
 mod arguments;
 mod progress;
@@ -42,6 +42,11 @@ enum What {
     /// Publishes and subscribes as fast as the server takes it, and waits after each for transactions to end. Then each subscription is
     /// refreshed once in its lifetime, and at last some presentities change their state. Answers 503 of the set-up are honoured.
     Capacity(Kept),
+    /// A power cut: all watchers have lost their state and subscribe anew in the same moment
+    ///
+    /// Publishes and subscribes, waits for transactions to end, forgets all subscriptions and asks for each once more, all in one moment:
+    /// with retransmissions over UDP, honouring 503 with Retry-After, until it is accepted and has shown the current state.
+    Herd(Crowd),
     /// Run the yardstick: a server that exchanges the messages and understands nothing
     Floor(Yardstick),
     /// Compare two runs that were written with --json
@@ -87,6 +92,36 @@ struct Kept {
 }
 
 #[derive(Debug, Args)]
+struct Crowd {
+    #[command(flatten)]
+    target: Target,
+
+    /// Presentities, with a publication each
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    presentities: u32,
+
+    /// Watchers that come back
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    watchers: u32,
+
+    /// Presentities that each of them watches
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    each: u32,
+
+    /// Requests of the set-up under way at a time
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    concurrency: u32,
+
+    /// The wait before the power cut, in seconds: the server's transactions take 32 to end
+    #[arg(long, value_name = "SECONDS", default_value_t = 40, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    settle: u64,
+
+    /// How long the server may put a subscription off with 503 and Retry-After, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    limit: u64,
+}
+
+#[derive(Debug, Args)]
 struct Yardstick {
     /// Listen here; port 0 takes a free one
     #[arg(long, value_name = "udp:ADDRESS:PORT", default_value = "udp:127.0.0.1:5060", value_parser = udp)]
@@ -119,6 +154,7 @@ impl Bench {
             What::Subscribe(plain) => plain.run(Load::Subscribe, 0),
             What::Refresh(Watched { plain, watchers }) => plain.run(Load::Refresh, watchers),
             What::Capacity(kept) => kept.run(),
+            What::Herd(crowd) => crowd.run(),
             What::Floor(Yardstick { listen }) => floor(listen),
             What::Compare(Compare { first, second }) => {
                 let names = [&first, &second].map(|path| name(path));
@@ -162,6 +198,31 @@ impl Kept {
             .target
             .run(&options, |told| bench::capacity(&options, what, told))?;
         self.target.tell(&size, size.is_good())
+    }
+}
+
+impl Crowd {
+    fn run(self) -> Result<(), CliError> {
+        if self.each > self.presentities {
+            let sentence = format!("there are only {} presentities", self.presentities);
+            return Err(wrong("--each", sentence));
+        }
+        few_enough(
+            "--watchers",
+            u64::from(self.watchers) * u64::from(self.each),
+        )?;
+        let what = PowerCut {
+            watchers: self.watchers,
+            each: self.each,
+            concurrency: self.concurrency as usize,
+            settle: Duration::from_secs(self.settle),
+            limit: Duration::from_secs(self.limit),
+        };
+        let options = self.target.options(self.presentities)?;
+        let report = self
+            .target
+            .run(&options, |told| bench::herd(&options, what, told))?;
+        self.target.tell(&report, report.is_good())
     }
 }
 

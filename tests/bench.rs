@@ -14,6 +14,8 @@ use crate::support::process::Process;
 
 mod capacity;
 mod herd;
+mod latency;
+mod wires;
 
 /// The program with these arguments, not started yet.
 fn bench(arguments: &[&str]) -> Command {
@@ -56,7 +58,8 @@ fn uri(server: &Process) -> String {
 
 /// A load of 200 operations and the numbers that must come of it.
 fn whole(server: &Process, load: &str, more: &[&str]) -> Value {
-    let kind = if more.contains(&"tcp") { "tcp" } else { "udp" };
+    let named = more.iter().position(|flag| *flag == "--transport");
+    let kind = named.map_or("udp", |at| more[at + 1]);
     let (uri, pid) = (
         format!("sip:{}", server.listening(kind)),
         server.id().to_string(),
@@ -82,12 +85,13 @@ fn whole(server: &Process, load: &str, more: &[&str]) -> Value {
 
 /// Every load against a server; the same numbers must come of any.
 fn every_load(server: &Process) {
-    every_load_by(server, "udp");
+    every_load_by(server, "udp", &[]);
 }
 
-fn every_load_by(server: &Process, transport: &str) {
+fn every_load_by(server: &Process, transport: &str, flags: &[&str]) {
     let whole = |server: &Process, load: &str, more: &[&str]| {
-        let report = whole(server, load, &[more, &["--transport", transport]].concat());
+        let how = ["--transport", transport];
+        let report = whole(server, load, &[more, &how, flags].concat());
         let prefix = format!("{transport}:127.0.0.1:");
         assert!(
             report["server"]
@@ -132,23 +136,8 @@ fn every_load_on_our_own_server_is_whole() {
 }
 
 #[test]
-fn every_load_on_our_own_server_is_whole_over_tcp() {
-    every_load_by(&server(), "tcp");
-}
-
-#[test]
 fn every_load_on_the_yardstick_is_whole() {
     every_load(&floor());
-}
-
-#[test]
-fn an_open_loop_does_all_that_was_due() {
-    let server = server();
-    let more = ["--rate", "2000", "--operations", "100", "--watchers", "2"];
-    let report = whole(&server, "fan-out", &more);
-    assert_eq!(report["operations"], 100);
-    assert_eq!(report["rate"], 2000.0);
-    assert_eq!(report["concurrency"], Value::Null);
 }
 
 #[test]
@@ -174,7 +163,10 @@ fn programs_get_every_field_and_people_the_same_numbers() {
         "repeated_notifies",
         "strays",
         "latency",
+        "answer_latency",
         "notify_latency",
+        "refused",
+        "herd",
         "completeness",
         "server_use",
         "generator_us_per_operation",
@@ -247,19 +239,6 @@ fn a_server_that_is_not_there_is_told_and_is_no_success() {
         "rollcall: {uri} over udp: PUBLISH before the measurement failed: nothing listens at this address and port (any more)\n"
     );
     assert_eq!(text(&output.stderr), expected);
-}
-
-#[test]
-fn a_connection_that_nobody_takes_is_told_too() {
-    let closed = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    let at = closed.local_addr().expect("a bound socket");
-    drop(closed);
-    let uri = format!("sip:{at};transport=tcp");
-    let output = bench(&["publish", &uri]).output().expect("it runs");
-    assert_eq!(output.status.code(), Some(1));
-    let told = text(&output.stderr);
-    let expected = format!("rollcall: {uri} over tcp: no socket towards {at}: Connection refused");
-    assert!(told.starts_with(&expected), "{told}");
 }
 
 #[test]
@@ -461,8 +440,7 @@ fn flags_that_mean_nothing_together_are_refused() {
             ],
             "--duration",
         ),
-        (&["publish", "sip:127.0.0.1", "--transport", "tls"], "udp"),
-        (&["publish", "sip:127.0.0.1;transport=tls"], "UDP and TCP"),
+        (&["publish", "sip:127.0.0.1", "--transport", "ws"], "udp"),
         (
             &["publish", "sip:127.0.0.1", "--rate", "0"],
             "allowed is a number",
@@ -472,8 +450,8 @@ fn flags_that_mean_nothing_together_are_refused() {
             "--watchers",
         ),
         (
-            &["floor", "--listen", "tcp:127.0.0.1:5060"],
-            "udp:ADDRESS:PORT",
+            &["floor", "--listen", "tls:127.0.0.1:5060"],
+            "allowed is udp:ADDRESS:PORT or tcp:ADDRESS:PORT",
         ),
     ] {
         let output = bench(arguments).output().expect("it runs");

@@ -9,7 +9,7 @@ use super::messages::{Messages, Request};
 use super::phase::{Phase, Slot, Task, record};
 use super::rows::{Dialog, NONE, Publication, Targets};
 use super::schedule::{Next, Schedule};
-use super::sockets::Sockets;
+use super::sockets::{Sockets, Wire};
 use super::template::Values;
 use super::{Goal, Options, Pace, Progress};
 
@@ -25,6 +25,7 @@ const AT_ONCE: usize = 64;
 /// All presentities and dialogs of a run, and what is under way.
 pub(super) struct Engine {
     target: SocketAddr,
+    wire: Wire,
     pub sockets: Sockets,
     messages: Messages,
     /// Whether the transport loses nothing, so that nothing is sent again (RFC 3261, 17.1.2.2).
@@ -40,6 +41,8 @@ pub(super) struct Engine {
     /// How long after it was due an operation may be put off by answers 503 with Retry-After; None: such an answer is a failure.
     pub patience: Option<Duration>,
     timeout: Duration,
+    /// Whether to look again and again instead of sleeping.
+    busy: bool,
     pub task: Task,
     pub slots: Vec<Slot>,
     free: Vec<u32>,
@@ -58,13 +61,19 @@ pub(super) struct Engine {
 
 impl Engine {
     /// Opens its sockets.
-    pub(super) fn open(options: &Options) -> io::Result<Self> {
+    pub(super) fn open(options: &Options, wire: Wire) -> io::Result<Self> {
         let publications = (0..options.presentities).map(|_| Publication::default());
         let reliable = options.transport.is_reliable();
         Ok(Self {
             target: options.target,
-            sockets: Sockets::open(options.target, reliable, options.sockets)?,
-            messages: Messages::new(&options.domain, &options.run, options.expires, reliable),
+            sockets: Sockets::open(options.target, &wire, options.sockets)?,
+            wire,
+            messages: Messages::new(
+                &options.domain,
+                &options.run,
+                options.expires,
+                options.transport,
+            ),
             reliable,
             run: options.run.as_bytes().into(),
             publications: publications.collect(),
@@ -74,6 +83,7 @@ impl Engine {
             watchers: 0,
             patience: None,
             timeout: options.timeout,
+            busy: options.busy,
             task: Task::Publish,
             slots: Vec::new(),
             free: Vec::new(),
@@ -95,7 +105,7 @@ impl Engine {
         self.targets = Targets::default();
         if self.reliable {
             let count = self.sockets.count();
-            self.sockets = Sockets::open(self.target, self.reliable, count)?;
+            self.sockets = Sockets::open(self.target, &self.wire, count)?;
         }
         Ok(())
     }
@@ -143,6 +153,7 @@ impl Engine {
                 break;
             }
             let until = match next {
+                _ if self.busy => now,
                 Next::Due(_) => now,
                 Next::Wait(Some(due)) => due.min(next_tick),
                 Next::Wait(None) | Next::Over => next_tick,

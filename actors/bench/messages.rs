@@ -1,6 +1,7 @@
 //! What the load generator sends: PUBLISH (RFC 3903), SUBSCRIBE (RFC 6665), answers to NOTIFYs, and the document in them.
 
 use memchr::memmem;
+use rollcall_core::exchange::Transport;
 
 use super::scan::Scanned;
 use super::template::{Template, Values, read_hex};
@@ -34,13 +35,13 @@ pub(super) enum Request {
 }
 
 impl Messages {
-    /// Requests about presentities of a domain, over TCP if it is reliable and UDP otherwise. `run` tells runs apart: nobody else publishes for the presentities of a run. `expires` is in
-    /// seconds.
-    pub(super) fn new(domain: &str, run: &str, expires: u32, reliable: bool) -> Self {
-        let (transport, parameter) = if reliable {
-            ("TCP", ";transport=tcp")
-        } else {
-            ("UDP", "")
+    /// Requests about presentities of a domain. `run` tells runs apart: nobody else publishes for the presentities of a run. `expires` is
+    /// in seconds.
+    pub(super) fn new(domain: &str, run: &str, expires: u32, transport: Transport) -> Self {
+        let (transport, parameter) = match transport {
+            Transport::Udp => ("UDP", ""),
+            Transport::Tls => ("TLS", ";transport=tls"),
+            _ => ("TCP", ";transport=tcp"),
         };
         let presentity = format!("sip:bench-{run}-«presentity»@{domain}");
         let body = body(&presentity);
@@ -175,7 +176,8 @@ mod tests {
             entity_tag: b"xyz.1",
         };
         let mut out = Vec::new();
-        Messages::new("example.com", "beef", 600, false).render(request, &values, &mut out);
+        Messages::new("example.com", "beef", 600, Transport::Udp)
+            .render(request, &values, &mut out);
         out
     }
 
@@ -214,22 +216,24 @@ mod tests {
     }
 
     #[test]
-    fn over_tcp_via_and_contact_say_so() {
+    fn over_tcp_and_tls_via_and_contact_say_so() {
         let values = Values {
             own: b"127.0.0.1:6000",
             ..Values::default()
         };
-        let mut out = Vec::new();
-        Messages::new("example.com", "beef", 600, true).render(
-            Request::Subscribe,
-            &values,
-            &mut out,
-        );
-        for line in [
-            "Via: SIP/2.0/TCP 127.0.0.1:6000;",
-            "Contact: <sip:watcher@127.0.0.1:6000;transport=tcp>\r\n",
+        for (transport, via, parameter) in [
+            (Transport::Tcp, "TCP", "tcp"),
+            (Transport::Tls, "TLS", "tls"),
         ] {
-            assert!(memmem::find(&out, line.as_bytes()).is_some(), "{line}");
+            let messages = Messages::new("example.com", "beef", 600, transport);
+            let mut out = Vec::new();
+            messages.render(Request::Subscribe, &values, &mut out);
+            for line in [
+                format!("Via: SIP/2.0/{via} 127.0.0.1:6000;"),
+                format!("Contact: <sip:watcher@127.0.0.1:6000;transport={parameter}>\r\n"),
+            ] {
+                assert!(memmem::find(&out, line.as_bytes()).is_some(), "{line}");
+            }
         }
     }
 

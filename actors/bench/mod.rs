@@ -1,4 +1,4 @@
-//! `rollcall bench`: a load generator for any SIP presence server, over UDP or TCP.
+//! `rollcall bench`: a load generator for any SIP presence server, over UDP, TCP or TLS.
 //!
 //! It must be cheaper for each operation than what it measures: one thread, a few sockets, messages prepared once (`template.rs`) and a
 //! scanner (`scan.rs`) in place of the reader of the stack. So it also knows less: no proxies between it and the server, no passwords, and
@@ -31,6 +31,7 @@ mod size;
 mod sockets;
 mod streams;
 mod template;
+mod trust;
 
 pub use capacity::{Capacity, capacity};
 pub use compare::compare;
@@ -41,6 +42,7 @@ pub use report::Report;
 pub use schedule::{Goal, Pace};
 use session::Session;
 pub use size::Size;
+pub use trust::Trust;
 
 /// How many requests of the set-up are under way at a time.
 const SET_UP: Pace = Pace::Concurrency(32);
@@ -75,8 +77,12 @@ impl Load {
 pub struct Options {
     /// Where the server is.
     pub target: SocketAddr,
-    /// How to reach it: UDP or TCP; others count as TCP.
+    /// How to reach it: UDP, TCP or TLS; others count as TCP.
     pub transport: Transport,
+    /// The name or address that its certificate must have, over TLS.
+    pub host: String,
+    /// Whose certificate is believed, over TLS.
+    pub trust: Trust,
     /// The domain of the presentities.
     pub domain: String,
     /// A word of letters and digits that no other run has, for names and Call-IDs.
@@ -89,6 +95,9 @@ pub struct Options {
     pub expires: u32,
     /// Sockets to send from.
     pub sockets: usize,
+    /// Whether to look for answers again and again instead of sleeping: waking up costs 50 microseconds or more, which count as the
+    /// server's latency, and not sleeping costs a processor.
+    pub busy: bool,
     /// Processes of the server, whose children count as well.
     pub processes: Vec<u32>,
 }
@@ -134,6 +143,9 @@ pub enum BenchError {
         /// What the system says.
         error: io::Error,
     },
+    /// What is needed to know the server, over TLS.
+    #[error("{0}")]
+    Certificate(String),
     /// A process that is to be measured.
     #[error("{0}")]
     Process(String),

@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use rollcall_core::exchange::Transport;
+
 use super::engine::Engine;
 use super::phase::{Phase, Task};
 use super::process::{Processes, Used};
 use super::report::{Completeness, Latency, Report, ServerUse};
+use super::sockets::Wire;
+use super::trust::Secure;
 use super::{BenchError, Goal, Options, Pace, Progress};
 
 /// A run under way.
@@ -34,7 +38,15 @@ impl<'a, F: FnMut(Progress)> Session<'a, F> {
             ids => Some(Processes::with_children(ids).map_err(BenchError::Process)?),
         };
         let before = server.as_ref().and_then(Processes::used);
-        let engine = Engine::open(options).map_err(|error| BenchError::Socket {
+        let wire = match options.transport {
+            Transport::Udp => Wire::Datagrams,
+            Transport::Tls => {
+                let secure = Secure::new(&options.trust, &options.host);
+                Wire::Tls(secure.map_err(BenchError::Certificate)?)
+            }
+            _ => Wire::Tcp,
+        };
+        let engine = Engine::open(options, wire).map_err(|error| BenchError::Socket {
             target: options.target,
             error,
         })?;

@@ -5,12 +5,24 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use super::streams::Stream;
+use super::trust::Secure;
 
 /// How often a send is tried again when the socket's buffer is full, before the datagram counts as lost.
 const TRIES: usize = 10_000;
 
 /// What bursts need, in bytes: a thousand NOTIFYs arrive while one message is handled.
 const BUFFER: usize = 8 * 1024 * 1024;
+
+/// What goes between us and the server.
+#[derive(Clone, Debug)]
+pub(super) enum Wire {
+    /// Datagrams, over UDP.
+    Datagrams,
+    /// A TCP connection for each socket.
+    Tcp,
+    /// A TLS connection for each socket.
+    Tls(Secure),
+}
 
 #[derive(Debug)]
 enum Link {
@@ -34,17 +46,22 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
-    /// Opens so many, TCP connections if the transport is reliable. A server that spreads its load by the source needs several.
-    pub(super) fn open(target: SocketAddr, reliable: bool, count: usize) -> io::Result<Self> {
+    /// Opens so many. A server that spreads its load by the source needs several.
+    pub(super) fn open(target: SocketAddr, wire: &Wire, count: usize) -> io::Result<Self> {
+        wake_in_time();
+        let secure = match wire {
+            Wire::Tls(secure) => Some(secure),
+            Wire::Datagrams | Wire::Tcp => None,
+        };
         let open = |_| {
-            let (link, address) = if reliable {
-                let stream = Stream::connect(target)?;
-                let address = stream.stream.local_addr()?;
-                (Link::Stream(stream), address)
-            } else {
+            let (link, address) = if matches!(wire, Wire::Datagrams) {
                 let socket = datagrams(target)?;
                 let address = socket.local_addr()?;
                 (Link::Datagrams(socket), address)
+            } else {
+                let stream = Stream::connect(target, secure)?;
+                let address = stream.stream.local_addr()?;
+                (Link::Stream(stream), address)
             };
             let address = address.to_string().into_bytes();
             Ok(Own { link, address })
@@ -148,6 +165,12 @@ impl Own {
             Link::Stream(stream) => stream.has_more(),
         }
     }
+}
+
+/// The system may wake a thread 50 microseconds late, to wake several at once; not this one. Where it can't be told, it may.
+fn wake_in_time() {
+    #[cfg(target_os = "linux")]
+    let _ = nix::sys::prctl::set_timerslack(1);
 }
 
 fn datagrams(target: SocketAddr) -> io::Result<UdpSocket> {

@@ -1,17 +1,26 @@
-//! A TCP connection to the server, and the messages in it.
+//! A TCP or TLS connection, and the messages in it.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 use memchr::{memchr, memmem};
+use tokio_rustls::rustls::ClientConnection;
+
+use super::trust::{self, Secure};
 
 /// What ends the headers.
 const END: &[u8] = b"\r\n\r\n";
+
+/// How long the handshake may wait for the server.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// A connection that never blocks. The server must use it in both directions.
 #[derive(Debug)]
 pub(super) struct Stream {
     pub stream: TcpStream,
+    /// What is spoken above TCP; None for nothing.
+    tls: Option<Box<ClientConnection>>,
     /// What has come and was not taken yet.
     inbox: Vec<u8>,
     /// How much of it was.
@@ -22,27 +31,70 @@ pub(super) struct Stream {
 
 impl Stream {
     /// Connects; this once it waits.
-    pub(super) fn connect(target: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(target)?;
+    pub(super) fn connect(target: SocketAddr, secure: Option<&Secure>) -> io::Result<Self> {
+        let mut stream = TcpStream::connect(target)?;
+        let mut tls = secure.map(Secure::connection).transpose()?.map(Box::new);
+        if let Some(tls) = &mut tls {
+            stream.set_read_timeout(Some(HANDSHAKE))?;
+            while tls.is_handshaking() {
+                let silent = |error: io::Error| match error.kind() {
+                    io::ErrorKind::WouldBlock => io::Error::other("no TLS handshake for 10 s"),
+                    _ => trust::advice(error),
+                };
+                tls.complete_io(&mut stream).map_err(silent)?;
+            }
+        }
+        Self::over(stream, tls)
+    }
+
+    /// A connection that somebody has opened to us.
+    pub(super) fn accepted(stream: TcpStream) -> io::Result<Self> {
+        Self::over(stream, None)
+    }
+
+    fn over(stream: TcpStream, tls: Option<Box<ClientConnection>>) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         // A message that waits for the next one would be charged to the server.
         stream.set_nodelay(true)?;
-        Ok(Self {
+        let mut whole = Self {
             stream,
+            tls,
             inbox: Vec::new(),
             taken: 0,
             outbox: Vec::new(),
-        })
+        };
+        // What came with the end of the handshake.
+        whole.decrypted()?;
+        Ok(whole)
+    }
+
+    /// Sends, as soon as [`Stream::flush`] is called or something is received.
+    pub(super) fn queue(&mut self, message: &[u8]) {
+        self.outbox.extend_from_slice(message);
     }
 
     /// Sends, now or as soon as the system takes it.
     pub(super) fn send(&mut self, message: &[u8]) -> io::Result<()> {
-        self.outbox.extend_from_slice(message);
+        self.queue(message);
         self.flush()
     }
 
     /// Sends what was left.
-    fn flush(&mut self) -> io::Result<()> {
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        if let Some(tls) = &mut self.tls {
+            // It takes all, since it has no limit.
+            tls.writer().write_all(&self.outbox)?;
+            self.outbox.clear();
+            while tls.wants_write() {
+                match tls.write_tls(&mut self.stream) {
+                    Ok(_) => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            return Ok(());
+        }
         let mut sent = 0;
         while sent < self.outbox.len() {
             match self.stream.write(&self.outbox[sent..]) {
@@ -58,7 +110,8 @@ impl Stream {
 
     /// Whether there is something to send still.
     pub(super) fn is_full(&self) -> bool {
-        !self.outbox.is_empty()
+        let encrypted = self.tls.as_ref().is_some_and(|tls| tls.wants_write());
+        encrypted || !self.outbox.is_empty()
     }
 
     /// Whether a whole message, or something that is none, can be taken without reading.
@@ -85,16 +138,44 @@ impl Stream {
             }
             self.inbox.drain(..self.taken);
             self.taken = 0;
-            match self.stream.read(buffer) {
-                Ok(0) => {
-                    let why = "the server has closed a connection";
-                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, why));
-                }
-                Ok(length) => self.inbox.extend_from_slice(&buffer[..length]),
+            match self.read(buffer) {
+                Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Reads what has come into the inbox, by way of the buffer.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+        let length = match &mut self.tls {
+            None => {
+                let length = self.stream.read(buffer)?;
+                self.inbox.extend_from_slice(&buffer[..length]);
+                length
+            }
+            Some(tls) => {
+                let length = tls.read_tls(&mut self.stream)?;
+                self.decrypted()?;
+                length
+            }
+        };
+        if length == 0 {
+            let why = "the server has closed a connection";
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, why));
+        }
+        Ok(())
+    }
+
+    /// Moves what is decrypted into the inbox: all of it, since nothing else tells that there is some.
+    fn decrypted(&mut self) -> io::Result<()> {
+        let Some(tls) = &mut self.tls else {
+            return Ok(());
+        };
+        let state = tls.process_new_packets().map_err(io::Error::other)?;
+        let (before, length) = (self.inbox.len(), state.plaintext_bytes_to_read());
+        self.inbox.resize(before + length, 0);
+        tls.reader().read_exact(&mut self.inbox[before..])
     }
 }
 
@@ -179,7 +260,7 @@ mod tests {
     fn what_is_sent_arrives_and_the_end_of_a_connection_is_an_error() {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let address = listener.local_addr().expect("a bound socket");
-        let mut ours = Stream::connect(address).expect("a connection");
+        let mut ours = Stream::connect(address, None).expect("a connection");
         let (mut theirs, _) = listener.accept().expect("a connection");
         let mut buffer = vec![0; 1000];
         assert_eq!(ours.receive(&mut buffer).expect("no error"), None);

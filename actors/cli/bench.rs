@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use rollcall_core::exchange::Transport;
 use serde::Serialize;
 
 use super::{CliError, output};
@@ -19,7 +20,7 @@ use progress::Shown;
 
 /// Load a presence server, ours or any other, and measure what an operation costs it
 ///
-/// Over UDP or TCP. Presentities are made up for the run, and what it makes is left to expire. Exit code: 0 if everything went
+/// Over UDP, TCP or TLS. Presentities are made up for the run, and what it makes is left to expire. Exit code: 0 if everything went
 /// well, 1 if anything failed or a watcher was left behind, 2 if the command line is wrong.
 #[derive(Debug, Args)]
 pub(super) struct Bench {
@@ -123,9 +124,9 @@ struct Crowd {
 
 #[derive(Debug, Args)]
 struct Yardstick {
-    /// Listen here; port 0 takes a free one
-    #[arg(long, value_name = "udp:ADDRESS:PORT", default_value = "udp:127.0.0.1:5060", value_parser = udp)]
-    listen: SocketAddr,
+    /// Listen here, by udp or tcp; port 0 takes a free one
+    #[arg(long, value_name = "TRANSPORT:ADDRESS:PORT", default_value = "udp:127.0.0.1:5060", value_parser = place)]
+    listen: (Transport, SocketAddr),
 }
 
 #[derive(Debug, Args)]
@@ -139,11 +140,14 @@ struct Compare {
     second: PathBuf,
 }
 
-fn udp(text: &str) -> Result<SocketAddr, String> {
-    let address = text.strip_prefix("udp:").map(str::parse);
-    address
-        .and_then(Result::ok)
-        .ok_or_else(|| "allowed is udp:ADDRESS:PORT".to_owned())
+fn place(text: &str) -> Result<(Transport, SocketAddr), String> {
+    let known = [("udp:", Transport::Udp), ("tcp:", Transport::Tcp)];
+    let mut known = known.into_iter();
+    let found = known.find_map(|(prefix, transport)| {
+        let address = text.strip_prefix(prefix)?.parse().ok()?;
+        Some((transport, address))
+    });
+    found.ok_or_else(|| "allowed is udp:ADDRESS:PORT or tcp:ADDRESS:PORT".to_owned())
 }
 
 impl Bench {
@@ -260,10 +264,10 @@ impl Target {
     }
 }
 
-fn floor(listen: SocketAddr) -> Result<(), CliError> {
+fn floor((transport, address): (Transport, SocketAddr)) -> Result<(), CliError> {
     let system = |what| move |error| CliError::System { what, error };
-    let floor = Floor::bind(listen).map_err(system("cannot listen"))?;
-    output::say(&format!("listening on udp:{}", floor.address()));
+    let floor = Floor::bind(transport, address).map_err(system("cannot listen"))?;
+    output::say(&format!("listening on {transport}:{}", floor.address()));
     Err(system("cannot receive")(floor.run()))
 }
 

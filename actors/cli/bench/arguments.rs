@@ -1,12 +1,13 @@
 //! Arguments that the loads have in common.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use rollcall_core::exchange::Transport;
 
-use crate::bench::{Course, Goal, Load, Options, Pace};
+use crate::bench::{Course, Goal, Load, Options, Pace, Trust};
 use crate::cli::{CliError, output, selftest};
 use crate::config::SipServer;
 use crate::node::NodeError;
@@ -27,9 +28,17 @@ pub(super) struct Target {
     #[arg(long, value_name = "DOMAIN")]
     domain: Option<String>,
 
-    /// How to reach it: udp or tcp; without, as the URI says, or UDP
-    #[arg(long, value_name = "TRANSPORT", value_parser = ["udp", "tcp"])]
+    /// How to reach it: udp, tcp or tls; without, as the URI says, or UDP
+    #[arg(long, value_name = "TRANSPORT", value_parser = ["udp", "tcp", "tls"])]
     transport: Option<String>,
+
+    /// Over TLS: certificates of the authorities that the server's is checked with, PEM; without, the system's
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    ca: Option<PathBuf>,
+
+    /// Over TLS: believe whatever certificate the server shows
+    #[arg(long)]
+    insecure: bool,
 
     /// How long an operation may take and the server be silent, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=600))]
@@ -42,6 +51,10 @@ pub(super) struct Target {
     /// Sockets or connections to send from; a server that spreads load by source address needs several for each of its threads
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1000))]
     sockets: u32,
+
+    /// Never sleep: latencies without the time that waking up takes, for a processor of its own
+    #[arg(long)]
+    busy_poll: bool,
 
     /// One JSON object for programs, in place of lines for people
     #[arg(long)]
@@ -137,9 +150,15 @@ impl Target {
             .map_err(|reason| wrong("SIP-URI", format!("{uri:?} {reason}")))?;
         let named = self.transport.as_deref().and_then(Transport::named);
         let transport = named.or(server.transport).unwrap_or(Transport::Udp);
-        if !matches!(transport, Transport::Udp | Transport::Tcp) {
-            let sentence = format!("{uri:?} asks for {transport}; bench speaks UDP and TCP");
+        if !matches!(transport, Transport::Udp | Transport::Tcp | Transport::Tls) {
+            let sentence = format!("{uri:?} asks for {transport}; bench speaks UDP, TCP and TLS");
             return Err(wrong("SIP-URI", sentence));
+        }
+        for (flag, given) in [("--ca", self.ca.is_some()), ("--insecure", self.insecure)] {
+            if given && transport != Transport::Tls {
+                let sentence = format!("there is no certificate over {transport}; --transport tls");
+                return Err(wrong(flag, sentence));
+            }
         }
         let mut run = [0; 4];
         getrandom::fill(&mut run).map_err(|error| NodeError::Randomness(error.to_string()))?;
@@ -147,12 +166,19 @@ impl Target {
         Ok(Options {
             target: self.address(&server, transport)?,
             transport,
+            host: server.host.clone(),
+            trust: match &self.ca {
+                Some(path) => Trust::File(path.clone()),
+                None if self.insecure => Trust::Anybody,
+                None => Trust::System,
+            },
             domain: self.domain.clone().unwrap_or(host),
             run: format!("{:08x}", u32::from_be_bytes(run)),
             presentities,
             timeout: Duration::from_secs(self.timeout),
             expires: self.expires,
             sockets: self.sockets as usize,
+            busy: self.busy_poll,
             processes: self.pid.clone(),
         })
     }

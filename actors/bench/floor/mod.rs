@@ -6,13 +6,17 @@
 //! skips answers.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 
+use rollcall_core::exchange::Transport;
 use rustc_hash::FxHashMap;
 
 use super::messages;
 use super::scan::{Scanned, scan};
-use super::sockets;
+
+mod links;
+
+use links::{Links, Peer};
 
 /// How long what it grants is said to last, in seconds; nothing ends.
 const EXPIRES: &str = "Expires: 3600\r\n";
@@ -30,7 +34,7 @@ struct Topic {
 #[derive(Debug)]
 struct Subscriber {
     /// Where its SUBSCRIBE came from.
-    address: SocketAddr,
+    peer: Peer,
     /// The NOTIFY up to its branch.
     start: Vec<u8>,
     /// From and To, turned around, and Call-ID.
@@ -42,8 +46,11 @@ struct Subscriber {
 /// The yardstick server, ready to run.
 #[derive(Debug)]
 pub struct Floor {
-    socket: UdpSocket,
+    links: Links,
+    transport: Transport,
     address: SocketAddr,
+    /// Where requests in a dialog go.
+    contact: String,
     topics: Vec<Topic>,
     by_uri: FxHashMap<Vec<u8>, u32>,
     subscribers: Vec<Subscriber>,
@@ -54,13 +61,20 @@ pub struct Floor {
 }
 
 impl Floor {
-    /// Listens on a UDP address; port 0 takes a free one. Errors are the system's.
-    pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        let socket = UdpSocket::bind(address)?;
-        sockets::with_room(&socket);
+    /// Listens at an address of UDP or TCP; port 0 takes a free one. Errors are the system's.
+    pub fn bind(transport: Transport, address: SocketAddr) -> io::Result<Self> {
+        let links = Links::bind(transport, address)?;
+        let address = links.address()?;
+        let parameter = if transport.is_reliable() {
+            ";transport=tcp"
+        } else {
+            ""
+        };
         Ok(Self {
-            address: socket.local_addr()?,
-            socket,
+            address,
+            links,
+            contact: format!("sip:{address}{parameter}"),
+            transport,
             topics: Vec::new(),
             by_uri: FxHashMap::default(),
             subscribers: Vec::new(),
@@ -79,15 +93,14 @@ impl Floor {
     pub fn run(mut self) -> io::Error {
         let mut datagram = vec![0; 65_535];
         loop {
-            match self.socket.recv_from(&mut datagram) {
+            match self.links.receive(&mut datagram) {
                 Ok((length, source)) => self.handle(&datagram[..length], source),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return error,
             }
         }
     }
 
-    fn handle(&mut self, datagram: &[u8], source: SocketAddr) {
+    fn handle(&mut self, datagram: &[u8], source: Peer) {
         match scan(datagram) {
             Some(request) if request.method == b"PUBLISH" => self.publish(&request, source),
             Some(request) if request.method == b"SUBSCRIBE" => self.subscribe(&request, source),
@@ -96,7 +109,7 @@ impl Floor {
         }
     }
 
-    fn publish(&mut self, request: &Scanned<'_>, source: SocketAddr) {
+    fn publish(&mut self, request: &Scanned<'_>, source: Peer) {
         let topic = self.topic(request.uri);
         // A refresh has no body.
         if !request.body.is_empty() {
@@ -113,12 +126,12 @@ impl Floor {
         }
     }
 
-    fn subscribe(&mut self, request: &Scanned<'_>, source: SocketAddr) {
+    fn subscribe(&mut self, request: &Scanned<'_>, source: Peer) {
         let subscriber = match self.by_call.get(request.call_id) {
             Some(known) => *known,
             None => self.subscriber(request, source),
         };
-        let more = format!("Contact: <sip:{}>\r\n{EXPIRES}", self.address);
+        let more = format!("Contact: <{}>\r\n{EXPIRES}", self.contact);
         self.answer(request, source, &more);
         self.notify(subscriber);
     }
@@ -136,7 +149,7 @@ impl Floor {
         number
     }
 
-    fn subscriber(&mut self, request: &Scanned<'_>, address: SocketAddr) -> u32 {
+    fn subscriber(&mut self, request: &Scanned<'_>, peer: Peer) -> u32 {
         let topic = self.topic(request.uri);
         let number = u32::try_from(self.subscribers.len()).unwrap_or(u32::MAX);
         let target = request.contact_uri().unwrap_or(request.uri);
@@ -144,7 +157,9 @@ impl Floor {
         let start = [
             &b"NOTIFY "[..],
             target,
-            b" SIP/2.0\r\nVia: SIP/2.0/UDP ",
+            b" SIP/2.0\r\nVia: SIP/2.0/",
+            self.transport.via().as_bytes(),
+            b" ",
             own.as_bytes(),
             b";branch=z9hG4bK",
         ];
@@ -157,7 +172,7 @@ impl Floor {
             request.call_id,
         ];
         self.subscribers.push(Subscriber {
-            address,
+            peer,
             start: start.concat(),
             dialog: dialog.concat(),
             cseq: 0,
@@ -168,7 +183,7 @@ impl Floor {
         number
     }
 
-    fn answer(&mut self, request: &Scanned<'_>, source: SocketAddr, more: &str) {
+    fn answer(&mut self, request: &Scanned<'_>, source: Peer, more: &str) {
         messages::answer(
             messages::OK,
             request,
@@ -194,19 +209,18 @@ impl Floor {
         out.extend_from_slice(&subscriber.dialog);
         let _ = write!(
             out,
-            "\r\nCSeq: {} NOTIFY\r\nContact: <sip:{}>\r\nEvent: presence\r\nSubscription-State: active;expires=3600\r\n\
+            "\r\nCSeq: {} NOTIFY\r\nContact: <{}>\r\nEvent: presence\r\nSubscription-State: active;expires=3600\r\n\
              Content-Type: application/pidf+xml\r\nContent-Length: {}\r\n\r\n",
             subscriber.cseq,
-            self.address,
+            self.contact,
             body.len()
         );
         out.extend_from_slice(body);
-        let address = subscriber.address;
-        self.send(address);
+        let peer = subscriber.peer;
+        self.send(peer);
     }
 
-    /// A datagram that can't be sent is lost, as any may be.
-    fn send(&self, to: SocketAddr) {
-        let _ = self.socket.send_to(&self.out, to);
+    fn send(&mut self, to: Peer) {
+        self.links.send(to, &self.out);
     }
 }

@@ -105,6 +105,8 @@ impl Engine {
         self.targets = Targets::default();
         if self.reliable {
             let count = self.sockets.count();
+            // All at once, as a power cut ends them.
+            self.sockets = Sockets::none();
             self.sockets = Sockets::open(self.target, &self.wire, count)?;
         }
         Ok(())
@@ -151,6 +153,9 @@ impl Engine {
             let next = self.begin_due(&mut schedule, now);
             if next == Next::Over && self.under_way() == 0 || self.phase.ended_early.is_some() {
                 break;
+            }
+            if let Err(error) = self.sockets.flush() {
+                self.broken(&error);
             }
             let until = match next {
                 _ if self.busy => now,

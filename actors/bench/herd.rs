@@ -1,6 +1,6 @@
 //! A power cut: all watchers have lost what they knew, and subscribe anew in the same moment.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::phase::Task;
 use super::report::{Herd, Report};
@@ -39,17 +39,20 @@ pub fn herd(
     session.prepare(Task::Publish, "PUBLISH", pace, presentities)?;
     session.prepare(Task::Subscribe, "SUBSCRIBE", pace, count)?;
     session.settle(what.settle)?;
-    let lost = session.engine.forget();
-    lost.map_err(|error| BenchError::Socket {
+    let start = Instant::now();
+    let forgotten = session.engine.forget();
+    forgotten.map_err(|error| BenchError::Socket {
         target: options.target,
         error,
     })?;
+    let reconnecting = start.elapsed().as_secs_f64();
     let report = session.measure("herd", Task::Return, Pace::AtOnce, Goal::Operations(count));
     Ok(Report {
         subscriptions: u32::try_from(count).unwrap_or(u32::MAX),
         herd: Some(Herd {
             watchers: what.watchers,
             each: what.each,
+            reconnect_seconds: options.transport.is_reliable().then_some(reconnecting),
             // Everything was due in the first moment.
             until_accepted_seconds: all(count, report.answer_latency),
             until_state_seconds: all(count, Some(report.latency)),

@@ -4,8 +4,8 @@
 //! scanner (`scan.rs`) in place of the reader of the stack. So it also knows less: no proxies between it and the server, no passwords, and
 //! NOTIFYs only from where requests go to.
 //!
-//! A run (`session.rs`) sets up what it needs, measures, and leaves what it made to expire. Presentities are named after the run, so that two runs don't
-//! meet.
+//! A run (`session.rs`) sets up what it needs, measures, and leaves what it made to expire. Presentities are named after the run, so that two
+//! runs don't meet.
 
 use std::io;
 use std::net::SocketAddr;

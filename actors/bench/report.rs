@@ -69,6 +69,8 @@ pub struct Herd {
     pub watchers: u32,
     /// How many presentities each watches.
     pub each: u32,
+    /// How long it took before to connect anew, one connection after the other; None over UDP.
+    pub reconnect_seconds: Option<f64>,
     /// When the last subscription was accepted; None if some never were.
     pub until_accepted_seconds: Option<f64>,
     /// When the last one had shown the current state as well; None if some never had.
@@ -160,7 +162,11 @@ impl Display for Herd {
         };
         let (accepted, state) = (self.until_accepted_seconds, self.until_state_seconds);
         let (accepted, state) = (after(accepted), after(state));
-        write!(f, "all accepted {accepted}, all with the state {state}")
+        write!(f, "all accepted {accepted}, all with the state {state}")?;
+        match self.reconnect_seconds {
+            Some(seconds) => write!(f, ", connected anew in {seconds:.3} s before"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -320,6 +326,7 @@ pub(super) mod tests {
             herd: Some(Herd {
                 watchers: 2,
                 each: 3,
+                reconnect_seconds: Some(0.5),
                 until_accepted_seconds: Some(1.25),
                 until_state_seconds: None,
             }),
@@ -365,7 +372,7 @@ pub(super) mod tests {
             "it is gone",
             "100 in 2.00 s: 50 a second",
             "p50 10, p90 20, p99 30, p99.9 40, max 50 µs",
-            "back            2 watchers of 3 each: all accepted after 1.250 s, all with the state never",
+            "back            2 watchers of 3 each: all accepted after 1.250 s, all with the state never, connected anew in 0.500 s before",
             "until accepted  p50 0, p90 0, p99 0, p99.9 0, max 45 µs",
             "sent again      0 requests, 7 put off by 503; 0 NOTIFYs came again, 0 strays",
             "200: 100 a second",

@@ -46,6 +46,11 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
+    /// None of them.
+    pub(super) fn none() -> Self {
+        Self { all: Vec::new() }
+    }
+
     /// Opens so many. A server that spreads its load by the source needs several.
     pub(super) fn open(target: SocketAddr, wire: &Wire, count: usize) -> io::Result<Self> {
         wake_in_time();
@@ -80,18 +85,33 @@ impl Sockets {
         &self.all[number as usize % self.all.len()].address
     }
 
-    /// Sends on the socket that serves this number. A full buffer of datagrams is waited for a little; then the datagram is lost, as any
-    /// may be.
+    /// Sends on the socket that serves this number: a datagram at once, and in a connection with [`Sockets::flush`]. A full buffer of
+    /// datagrams is waited for a little; then the datagram is lost, as any may be.
     pub(super) fn send(&mut self, number: u32, message: &[u8]) -> io::Result<()> {
         let count = self.all.len();
         let socket = match &mut self.all[number as usize % count].link {
             Link::Datagrams(socket) => socket,
-            Link::Stream(stream) => return stream.send(message),
+            Link::Stream(stream) => {
+                stream.queue(message);
+                return Ok(());
+            }
         };
         for _ in 0..TRIES {
             match socket.send(message) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::yield_now(),
                 result => return result.map(drop),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what connections hold back, several messages in one call.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        for own in &mut self.all {
+            if let Link::Stream(stream) = &mut own.link
+                && stream.is_full()
+            {
+                stream.flush()?;
             }
         }
         Ok(())

@@ -74,12 +74,6 @@ impl Stream {
     }
 
     /// Sends, now or as soon as the system takes it.
-    pub(super) fn send(&mut self, message: &[u8]) -> io::Result<()> {
-        self.queue(message);
-        self.flush()
-    }
-
-    /// Sends what was left.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         if let Some(tls) = &mut self.tls {
             // It takes all, since it has no limit.
@@ -264,7 +258,8 @@ mod tests {
         let (mut theirs, _) = listener.accept().expect("a connection");
         let mut buffer = vec![0; 1000];
         assert_eq!(ours.receive(&mut buffer).expect("no error"), None);
-        ours.send(b"hello").expect("room");
+        ours.queue(b"hello");
+        ours.flush().expect("room");
         let mut heard = [0; 5];
         theirs.read_exact(&mut heard).expect("five bytes");
         assert_eq!(&heard, b"hello");

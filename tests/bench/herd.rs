@@ -25,6 +25,9 @@ fn all_back(server: &Process, transport: &str) -> Value {
     let accepted = report["herd"]["until_accepted_seconds"].as_f64();
     assert!(accepted > Some(0.0), "{report}");
     assert!(report["herd"]["until_state_seconds"].as_f64() >= accepted);
+    let is_connected = transport != "udp";
+    let reconnected = &report["herd"]["reconnect_seconds"];
+    assert_eq!(reconnected.is_number(), is_connected, "{report}");
     assert!(report["server_use"]["peak_kib"].as_u64() > Some(0));
     report
 }

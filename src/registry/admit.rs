@@ -53,7 +53,12 @@ impl Registry {
         out: &mut Vec<Effect>,
     ) {
         self.counters.fetched += 1;
-        out.push(accepted(incoming, dialog.tag, 0));
+        out.push(accepted(
+            incoming.transaction,
+            &incoming.flow,
+            dialog.tag,
+            0,
+        ));
         let row = self.presentities.open(asked.package, aor);
         self.compose(now, row);
         // No row has this number, so the answer finds nobody.
@@ -68,6 +73,7 @@ impl Registry {
         };
         if let Some(presentity) = self.presentities.get(row) {
             let notify = Notify {
+                presentity: aor,
                 package: &self.settings.packages[asked.package].name,
                 event_id: asked.event_id.as_deref(),
                 state,

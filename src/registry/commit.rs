@@ -57,7 +57,7 @@ impl Held {
     fn transaction(&self) -> Option<TransactionId> {
         match self {
             Self::Publish(publishing) => Some(publishing.asker.transaction),
-            Self::Subscribe(subscribing) => Some(subscribing.incoming.transaction),
+            Self::Subscribe(subscribing) => Some(subscribing.asker.transaction),
             Self::Register(registering) => Some(registering.incoming.transaction),
             Self::Decide(_) | Self::Cleanup(_) => None,
         }
@@ -268,7 +268,7 @@ impl Registry {
                 dialog
                     .and_then(|row| self.subscriptions.dialog(row))
                     .into_iter()
-                    .flat_map(|dialog| &dialog.subscriptions)
+                    .flat_map(|dialog| dialog.subscriptions.rows())
                     .filter_map(|row| self.subscriptions.get(*row))
                     // The record of one that is ending is on its way out.
                     .filter(|subscription| subscription.notifier.ending().is_none())
@@ -276,7 +276,7 @@ impl Registry {
                         let presentity = self.presentities.get(subscription.presentity);
                         presentity.is_some_and(|presentity| {
                             let package = &self.settings.packages[presentity.package].name;
-                            event_key(package, subscription.event_id.as_deref()) == *event
+                            event_key(package, subscription.event_id().map(|id| &**id)) == *event
                         })
                     })
             }

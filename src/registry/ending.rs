@@ -2,7 +2,7 @@
 
 use super::commit::Lock;
 use super::{Effect, Note, Registry};
-use crate::subscription::{EndReason, Flight, State};
+use crate::subscription::{EndReason, Flight, Lost, State};
 use crate::time::Timestamp;
 use crate::watcherinfo::Event;
 
@@ -58,7 +58,7 @@ impl Registry {
         &mut self,
         now: Timestamp,
         watcher: u32,
-        reason: &'static str,
+        reason: Lost,
         out: &mut Vec<Effect>,
     ) {
         let Some(subscription) = self.subscriptions.get_mut(watcher) else {
@@ -73,7 +73,7 @@ impl Registry {
             self.forget_stored(watcher, out);
         }
         self.counters.dropped += 1;
-        self.note_subscription(watcher, "ended", Some(reason), out);
+        self.note_subscription(watcher, "ended", Some(reason.as_str()), out);
         self.unwatch(now, watcher, Event::Timeout, out);
     }
 

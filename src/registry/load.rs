@@ -74,7 +74,9 @@ impl Registry {
             if &*record.package != "presence" || self.is_open(&record.aor) {
                 continue;
             }
-            let watcher = Dialog::of(&record).watcher();
+            let Some(watcher) = Dialog::of(&record).map(|dialog| dialog.watcher()) else {
+                continue;
+            };
             if self.handling(&record.aor, &watcher) == Handling::Confirm {
                 let id = format!("{:x}-{:x}", record.shard, record.dialog);
                 self.wait(now, &record.aor, &watcher, id, out);
@@ -116,10 +118,13 @@ impl Registry {
         }
         let row = self.presentities.open(package, &record.aor);
         if let Some(presentity) = self.presentities.get_mut(row) {
-            let held = &mut presentity.publications;
-            let place = held.partition_point(|other| other.record.order < record.order);
-            let publication = Publication::new(&mut self.wheel, row, record, version, None);
-            held.insert(place, publication);
+            presentity.insert(Publication::new(
+                &mut self.wheel,
+                row,
+                record,
+                version,
+                None,
+            ));
         }
         true
     }
@@ -139,20 +144,26 @@ impl Registry {
         // How many documents it was sent is not stored, and none may have a number twice (RFC 3858, 3.1).
         let counted = known.compositor == Compositor::Watchers;
         // Its requests would go to another shard, as the number of shards was changed; or CSeq is used up.
-        if counted || record.shard != self.shard || Dialog::of(&record).is_exhausted(self.epoch) {
+        let Some(mut dialog) = Dialog::of(&record) else {
+            return false;
+        };
+        if counted || record.shard != self.shard || dialog.is_exhausted(self.epoch) {
             let stranger = index(self.strangers.insert(record));
             self.wake_soon(now, Timer::TurnAway(stranger));
             return false;
         }
-        let row = self.insert_subscription(package, &record, version);
+        dialog.forget_connection();
+        dialog.forget_contact();
+        let SubscriptionRecord {
+            aor,
+            event_id,
+            expires_at,
+            ..
+        } = record;
+        let row = self.insert_subscription(package, dialog, &aor, event_id, expires_at, version);
         let timer = self.wake_soon(now, Timer::Resume(row));
         if let Some(subscription) = self.subscriptions.get_mut(row) {
             subscription.notifier.hold(timer);
-            let dialog = subscription.dialog as usize;
-            if let Some(dialog) = self.subscriptions.dialogs.get_mut(dialog) {
-                dialog.forget_connection();
-                dialog.forget_contact();
-            }
         }
         true
     }
@@ -172,12 +183,15 @@ impl Registry {
             return;
         };
         self.counters.deactivated += 1;
-        let mut dialog = Dialog::of(&record);
+        let Some(mut dialog) = Dialog::of(&record) else {
+            return;
+        };
         dialog.forget_connection();
         dialog.forget_contact();
         // No row has this number, so the answer finds nobody.
         let token = self.token(u32::MAX);
         let notify = Notify {
+            presentity: &record.aor,
             package: &record.package,
             event_id: record.event_id.as_deref(),
             state: State::Terminated(EndReason::Deactivated),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::commit::{Held, Lock};
-use super::rows::Publication;
+use super::rows::{Publication, Timer};
 use super::store::{Change, PublicationRecord, Record};
 use super::{Asker, Effect, Note, Registry, Stranger, presentity, seconds};
 use crate::exchange::{Incoming, Reply, TransactionId};
@@ -258,9 +258,11 @@ impl Registry {
             ) => {
                 let held = &mut presentity.publications[index];
                 // A timer that fires too early looks again; to move it on with each request would cost more.
-                if record.expires_at < held.lapse_at {
+                let fires = self.wheel.due(held.lapse);
+                if fires.is_none_or(|at| record.expires_at < at) {
                     self.wheel.cancel(held.lapse);
-                    held.arm(&mut self.wheel, row, record.expires_at);
+                    let lapse = Timer::Lapse { presentity: row };
+                    held.lapse = self.wheel.insert(record.expires_at, lapse);
                 }
                 held.record = record;
                 held.version += 1;
@@ -281,7 +283,7 @@ impl Registry {
                 None,
             ) => {
                 let publication = Publication::new(&mut self.wheel, row, record, 1, document);
-                presentity.publications.push(publication);
+                presentity.insert(publication);
                 self.counters.published += 1;
                 ("created", true)
             }
@@ -304,8 +306,9 @@ impl Registry {
         let mut gone = Vec::new();
         presentity.publications.retain_mut(|held| {
             if held.record.expires_at > now {
-                if held.lapse_at <= now {
-                    held.arm(&mut self.wheel, row, held.record.expires_at);
+                if self.wheel.due(held.lapse).is_none() {
+                    let lapse = Timer::Lapse { presentity: row };
+                    held.lapse = self.wheel.insert(held.record.expires_at, lapse);
                 }
                 return true;
             }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rustc_hash::FxHashMap;
+use hashbrown::HashTable;
 use slab::Slab;
 
 use super::store::{Change, PublicationRecord, RecordKey, Version, event_key};
 use super::winfo::Winfo;
 use crate::keyed::{KeyedMap, Secret};
 use crate::pidf;
-use crate::subscription::{Dialog, Notifier};
+use crate::subscription::{Dialog, Lost, Notifier};
 use crate::time::{TimerKey, Timestamp, Wheel};
 use crate::watcherinfo::Handling;
 
@@ -47,9 +47,8 @@ pub(super) enum Timer {
 pub(super) struct Publication {
     pub record: PublicationRecord,
     pub version: Version,
+    /// Fires when it lapses, or before: then it looks again.
     pub lapse: TimerKey,
-    /// When that fires: not after the publication lapses.
-    pub lapse_at: Timestamp,
     /// The body as read, when the compositor looks into it; of one that nobody watched, or that came from the store, once it was
     /// needed.
     pub document: Option<Box<pidf::Document>>,
@@ -64,20 +63,12 @@ impl Publication {
         version: Version,
         document: Option<Box<pidf::Document>>,
     ) -> Self {
-        let lapse_at = record.expires_at;
         Self {
-            lapse: wheel.insert(lapse_at, Timer::Lapse { presentity }),
-            lapse_at,
+            lapse: wheel.insert(record.expires_at, Timer::Lapse { presentity }),
             record,
             version,
             document,
         }
-    }
-
-    /// Sets its timer, which has fired or was cancelled.
-    pub fn arm(&mut self, wheel: &mut Wheel<Timer>, presentity: u32, at: Timestamp) {
-        self.lapse = wheel.insert(at, Timer::Lapse { presentity });
-        self.lapse_at = at;
     }
 
     /// Reads the body if that was not needed yet, as with one from the store. It was good when it was published, and
@@ -149,6 +140,15 @@ pub(super) struct Presentity {
 }
 
 impl Presentity {
+    /// Adds a publication in its order. There is mostly one, so no room is kept for more.
+    pub fn insert(&mut self, publication: Publication) {
+        let order = publication.record.order;
+        let held = &mut self.publications;
+        let place = held.partition_point(|other| other.record.order < order);
+        held.reserve_exact(1);
+        held.insert(place, publication);
+    }
+
     /// There is something new to tell.
     pub fn advance(&mut self) {
         // 0 is "nothing shown yet" to a notifier.
@@ -170,6 +170,8 @@ pub(super) struct Presentities {
     rows: Slab<Presentity>,
     /// By package, then address.
     index: Vec<KeyedMap<Arc<str>, u32>>,
+    /// The media type of what has no body yet: one text for all.
+    no_type: Arc<str>,
 }
 
 impl Presentities {
@@ -177,6 +179,7 @@ impl Presentities {
         Self {
             rows: Slab::new(),
             index: vec![KeyedMap::with_hasher(secret); packages],
+            no_type: "".into(),
         }
     }
 
@@ -208,7 +211,7 @@ impl Presentities {
             publications: Vec::new(),
             watchers: Vec::new(),
             body: Bytes::new(),
-            content_type: "".into(),
+            content_type: self.no_type.clone(),
             version: 1,
             told: 1,
             stale: true,
@@ -243,18 +246,25 @@ pub(super) struct Subscription {
     pub presentity: u32,
     /// Its place among the presentity's watchers.
     pub place: u32,
-    pub event_id: Option<Arc<str>>,
+    /// Boxed, as few have one.
+    pub event_id: Option<Box<Arc<str>>>,
     pub expires_at: Timestamp,
+    /// Fires then, or before: then it looks again.
     pub expire: TimerKey,
     pub version: Version,
     /// How its watcher is treated.
     pub handling: Handling,
     pub notifier: Notifier,
     /// Gone for the watcher, but a commit about its dialog is under way: it is taken out after that.
-    pub doomed: Option<&'static str>,
+    pub doomed: Option<Lost>,
 }
 
 impl Subscription {
+    /// `id` of its Event.
+    pub fn event_id(&self) -> Option<&Arc<str>> {
+        self.event_id.as_deref()
+    }
+
     /// The version of the state that it is told, when the presentity's is `version`: those who are told nothing of it
     /// stay at none.
     pub fn sees(&self, version: u32) -> u32 {
@@ -270,8 +280,8 @@ impl Subscription {
 pub(super) struct Subscriptions {
     pub rows: Slab<Subscription>,
     pub dialogs: Slab<Dialog>,
-    /// Dialogs by the random part of our tag.
-    by_tag: FxHashMap<u64, u32>,
+    /// Rows of dialogs by the random part of our tag, which stands in the row and is as good as a hash.
+    by_tag: HashTable<u32>,
 }
 
 impl Subscriptions {
@@ -287,16 +297,33 @@ impl Subscriptions {
         self.dialogs.get(row as usize)
     }
 
-    pub fn dialog_by_tag(&self, tag: u64) -> Option<u32> {
-        self.by_tag.get(&tag).copied()
+    pub fn dialog_mut(&mut self, row: u32) -> Option<&mut Dialog> {
+        self.dialogs.get_mut(row as usize)
     }
 
-    /// The dialog's row, made of `dialog` if there is none with its tag.
+    pub fn dialog_by_tag(&self, tag: u64) -> Option<u32> {
+        let found = self.by_tag.find(tag, |row| self.tag_of(*row) == tag);
+        found.copied()
+    }
+
+    fn tag_of(&self, row: u32) -> u64 {
+        tag_of(&self.dialogs, row)
+    }
+
+    /// The dialog's row, made of `dialog` if there is none with its tag; else that takes over what `dialog` says.
     pub fn open_dialog(&mut self, dialog: Dialog) -> u32 {
-        *self
-            .by_tag
-            .entry(dialog.tag.dialog)
-            .or_insert_with(|| index(self.dialogs.insert(dialog)))
+        let tag = dialog.tag.dialog;
+        if let Some(row) = self.dialog_by_tag(tag) {
+            if let Some(known) = self.dialog_mut(row) {
+                known.adopt(dialog);
+            }
+            return row;
+        }
+        let row = index(self.dialogs.insert(dialog));
+        let dialogs = &self.dialogs;
+        self.by_tag
+            .insert_unique(tag, row, |row| tag_of(dialogs, *row));
+        row
     }
 
     /// The row that [`Subscriptions::insert`] will use next, for the timer in it.
@@ -316,11 +343,15 @@ impl Subscriptions {
     /// Takes a row out, and its dialog with the last one in it.
     pub fn remove(&mut self, row: u32) -> Option<Subscription> {
         let subscription = self.rows.try_remove(row as usize)?;
-        if let Some(dialog) = self.dialogs.get_mut(subscription.dialog as usize) {
-            dialog.subscriptions.retain(|other| *other != row);
+        let dialog_row = subscription.dialog;
+        if let Some(dialog) = self.dialogs.get_mut(dialog_row as usize) {
+            dialog.subscriptions.remove(row);
             if dialog.subscriptions.is_empty() {
-                self.by_tag.remove(&dialog.tag.dialog);
-                self.dialogs.remove(subscription.dialog as usize);
+                let tag = dialog.tag.dialog;
+                if let Ok(entry) = self.by_tag.find_entry(tag, |row| *row == dialog_row) {
+                    entry.remove();
+                }
+                self.dialogs.remove(dialog_row as usize);
             }
         }
         Some(subscription)
@@ -333,12 +364,18 @@ impl Subscriptions {
         Some(Change {
             key: RecordKey::Subscription {
                 dialog: dialog.tag.dialog,
-                event: event_key(package, subscription.event_id.as_deref()),
+                event: event_key(package, subscription.event_id().map(|id| &**id)),
             },
             expect: Some(subscription.version),
             record: None,
         })
     }
+}
+
+fn tag_of(dialogs: &Slab<Dialog>, row: u32) -> u64 {
+    dialogs
+        .get(row as usize)
+        .map_or(0, |dialog| dialog.tag.dialog)
 }
 
 /// Row numbers are 32 bits wide: half the size of every reference, and more rows than memory has room for.

@@ -141,7 +141,7 @@ impl Registry {
             let dialog = self.subscriptions.dialog(subscription.dialog)?;
             Some(SubscriptionRow {
                 call_id: dialog.call_id(),
-                event_id: subscription.event_id.as_deref().map(str::to_owned),
+                event_id: subscription.event_id().map(|id| id.to_string()),
                 target: dialog.target().to_owned(),
                 expires_at: subscription.expires_at,
             })

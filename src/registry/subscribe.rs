@@ -1,19 +1,25 @@
 //! SUBSCRIBE in the registry: initial, fetch, refresh, unsubscribe (RFC 6665, 4.2.1).
 
+use std::sync::Arc;
+
 use super::commit::{Held, Lock};
 use super::rows::{Subscription, Timer};
-use super::store::{Change, Record, SubscriptionRecord};
-use super::{Effect, Registry, Stranger, presentity, seconds};
-use crate::exchange::{Incoming, Reply};
+use super::store::{Change, Record};
+use super::{Asker, Effect, Registry, Stranger, presentity, seconds};
+use crate::exchange::{Flow, Incoming, Reply, TransactionId};
 use crate::sip::{Head, Name, StatusCode};
-use crate::subscription::{Asked, Dialog, EndReason, LocalTag, Notifier, SubscribeError, contact};
+use crate::subscription::{
+    Asked, Dialog, EndReason, LocalTag, Notifier, SubscribeError, push_contact,
+};
 use crate::time::Timestamp;
 use crate::watcherinfo::Handling;
 
 /// A SUBSCRIBE that is being stored.
 #[derive(Debug)]
 pub(super) struct Subscribing {
-    pub incoming: Incoming,
+    pub asker: Asker,
+    /// Over which it came.
+    flow: Flow,
     package: usize,
     expires: u32,
     step: Step,
@@ -23,11 +29,17 @@ pub(super) struct Subscribing {
 #[derive(Debug)]
 enum Step {
     /// A subscription more.
-    Open(SubscriptionRecord),
+    Open {
+        dialog: Dialog,
+        aor: Arc<str>,
+        event_id: Option<Arc<str>>,
+        expires_at: Timestamp,
+    },
     /// A subscription lives on.
     Refresh {
         row: u32,
-        record: SubscriptionRecord,
+        next: Dialog,
+        expires_at: Timestamp,
     },
     /// A subscription ends.
     Close { row: u32 },
@@ -68,7 +80,7 @@ impl Registry {
             shard: self.shard,
             dialog: self.entropy.next_u64(),
         };
-        let dialog = Dialog::open(incoming, tag, self.epoch)?;
+        let dialog = Dialog::open(incoming, &aor, tag, self.epoch)?;
         let handling = self.admit(&aor, asked.package, &dialog)?;
         let limits = &self.settings.limits;
         match self
@@ -91,7 +103,7 @@ impl Registry {
             self.fetch(now, incoming, &aor, &asked, dialog, handling, out);
             return Ok(());
         }
-        self.open_subscription(now, incoming, &aor, &asked, &dialog, None, out);
+        self.open_subscription(now, incoming, &aor, &asked, dialog, None, out);
         Ok(())
     }
 
@@ -106,24 +118,30 @@ impl Registry {
         incoming: &Incoming,
         aor: &str,
         asked: &Asked,
-        dialog: &Dialog,
+        dialog: Dialog,
         lock: Option<Lock>,
         out: &mut Vec<Effect>,
     ) {
         let package = &self.settings.packages[asked.package];
         let (name, min) = (package.name.clone(), package.subscription.min);
         let expires = self.spread(asked.expires, min);
-        let end = now + seconds(expires);
-        let record = dialog.record(aor.into(), name, asked.event_id.clone(), end);
+        let expires_at = now + seconds(expires);
+        let (aor, event_id): (Arc<str>, _) = (aor.into(), asked.event_id.clone());
+        let record = dialog.record(aor.clone(), name, event_id.clone(), expires_at);
         let change = Change {
             key: record.key(),
             expect: None,
-            record: Some(Record::Subscription(record.clone())),
+            record: Some(Record::Subscription(record)),
         };
-        let step = Step::Open(record);
-        let incoming = incoming.clone();
+        let step = Step::Open {
+            dialog,
+            aor,
+            event_id,
+            expires_at,
+        };
         let subscribing = Subscribing {
-            incoming,
+            asker: self.asker(incoming),
+            flow: incoming.flow,
             package: asked.package,
             expires,
             step,
@@ -158,8 +176,7 @@ impl Registry {
         out: &mut Vec<Effect>,
     ) -> Result<(), SubscribeError> {
         let number = incoming.message.cseq()?.number;
-        let dialogs = &mut self.subscriptions.dialogs;
-        let dialog = dialogs.get_mut(dialog_row as usize);
+        let dialog = self.subscriptions.dialog_mut(dialog_row);
         let dialog = dialog.ok_or(SubscribeError::NoSuchSubscription)?;
         if !dialog.is_of(incoming) {
             return Err(SubscribeError::OtherAccount);
@@ -173,11 +190,11 @@ impl Registry {
         let asked = Asked::read(&incoming.message, &self.settings)?;
         let next = dialog.refreshed(incoming)?;
         let members = dialog.subscriptions.clone();
-        let found = members.iter().find_map(|row| {
+        let found = members.rows().iter().find_map(|row| {
             let subscription = self.subscriptions.get(*row)?;
             let presentity = self.presentities.get(subscription.presentity)?;
-            let same =
-                presentity.package == asked.package && subscription.event_id == asked.event_id;
+            let same = presentity.package == asked.package
+                && subscription.event_id() == asked.event_id.as_ref();
             same.then_some((*row, subscription, presentity))
         });
         if found.is_some_and(|(_, subscription, _)| subscription.notifier.ending().is_some()) {
@@ -186,7 +203,7 @@ impl Registry {
         }
         let lock = Some(Lock::Dialog(dialog_row));
         let Some((row, subscription, presentity)) = found else {
-            let other = members.iter().find_map(|row| {
+            let other = members.rows().iter().find_map(|row| {
                 let subscription = self.subscriptions.get(*row)?;
                 let known = subscription.notifier.ending().is_none();
                 self.presentities
@@ -200,7 +217,7 @@ impl Registry {
             }
             let aor = other.aor.clone();
             self.admit(&aor, asked.package, &next)?;
-            self.open_subscription(now, incoming, &aor, &asked, &next, lock, out);
+            self.open_subscription(now, incoming, &aor, &asked, next, lock, out);
             return Ok(());
         };
         let (aor, version) = (presentity.aor.clone(), subscription.version);
@@ -212,17 +229,23 @@ impl Registry {
             (removal, Step::Close { row }, 0)
         } else {
             let expires = self.spread(asked.expires, min);
-            let record = next.record(aor, name, asked.event_id.clone(), now + seconds(expires));
+            let expires_at = now + seconds(expires);
+            let record = next.record(aor, name, asked.event_id.clone(), expires_at);
             let change = Change {
                 key: record.key(),
                 expect: Some(version),
-                record: Some(Record::Subscription(record.clone())),
+                record: Some(Record::Subscription(record)),
             };
-            (change, Step::Refresh { row, record }, expires)
+            let step = Step::Refresh {
+                row,
+                next,
+                expires_at,
+            };
+            (change, step, expires)
         };
-        let incoming = incoming.clone();
         let subscribing = Subscribing {
-            incoming,
+            asker: self.asker(incoming),
+            flow: incoming.flow,
             package: asked.package,
             expires,
             step,
@@ -245,7 +268,8 @@ impl Registry {
         out: &mut Vec<Effect>,
     ) {
         let Subscribing {
-            incoming,
+            asker,
+            flow,
             package,
             expires,
             step,
@@ -256,37 +280,44 @@ impl Registry {
             };
             let mut head = Head::new();
             error.write(&mut head);
-            return self.refuse(&incoming, error.status(), error.reason(), head, &error, out);
+            let (status, reason) = (error.status(), error.reason());
+            return self.refuse_to(asker, status, reason, head, &error, out);
         }
+        let transaction = asker.transaction;
         match step {
-            Step::Open(record) => {
-                let tag = LocalTag {
-                    shard: record.shard,
-                    dialog: record.dialog,
-                };
-                out.push(accepted(&incoming, tag, expires));
-                let row = self.insert_subscription(package, &record, 1);
+            Step::Open {
+                dialog,
+                aor,
+                event_id,
+                expires_at,
+            } => {
+                out.push(accepted(transaction, &flow, dialog.tag, expires));
+                let row = self.insert_subscription(package, dialog, &aor, event_id, expires_at, 1);
                 self.counters.subscribed += 1;
                 self.note_subscription(row, "created", None, out);
                 self.begin(now, row, out);
             }
-            Step::Refresh { row, record } => {
-                let tag = LocalTag {
-                    shard: record.shard,
-                    dialog: record.dialog,
-                };
-                out.push(accepted(&incoming, tag, expires));
+            Step::Refresh {
+                row,
+                next,
+                expires_at,
+            } => {
+                out.push(accepted(transaction, &flow, next.tag, expires));
                 let Some(subscription) = self.subscriptions.get_mut(row) else {
                     return;
                 };
-                self.wheel.cancel(subscription.expire);
-                subscription.expire = self.wheel.insert(record.expires_at, Timer::Expire(row));
-                subscription.expires_at = record.expires_at;
+                // A timer that fires too early looks again; to move it on with each refresh would cost more.
+                let fires = self.wheel.due(subscription.expire);
+                if fires.is_none_or(|at| expires_at < at) {
+                    self.wheel.cancel(subscription.expire);
+                    subscription.expire = self.wheel.insert(expires_at, Timer::Expire(row));
+                }
+                subscription.expires_at = expires_at;
                 subscription.version += 1;
                 let demanded = subscription.notifier.demanded();
-                let dialog = subscription.dialog as usize;
-                if let Some(dialog) = self.subscriptions.dialogs.get_mut(dialog) {
-                    dialog.adopt(&record);
+                let dialog = subscription.dialog;
+                if let Some(dialog) = self.subscriptions.dialog_mut(dialog) {
+                    dialog.adopt(next);
                 }
                 self.demand_full(row);
                 self.counters.resubscribed += 1;
@@ -303,7 +334,7 @@ impl Registry {
                     .map(|subscription| subscription.dialog);
                 let dialog = dialog.and_then(|row| self.subscriptions.dialog(row));
                 if let Some(dialog) = dialog {
-                    out.push(accepted(&incoming, dialog.tag, 0));
+                    out.push(accepted(transaction, &flow, dialog.tag, 0));
                 }
                 self.end(now, row, EndReason::Timeout, false, out);
             }
@@ -314,14 +345,14 @@ impl Registry {
     pub(super) fn insert_subscription(
         &mut self,
         package: usize,
-        record: &SubscriptionRecord,
+        dialog: Dialog,
+        aor: &str,
+        event_id: Option<Arc<str>>,
+        expires_at: Timestamp,
         version: u64,
     ) -> u32 {
-        let dialog = self.subscriptions.open_dialog(Dialog::of(record));
-        if let Some(dialog) = self.subscriptions.dialogs.get_mut(dialog as usize) {
-            dialog.adopt(record);
-        }
-        let presentity = self.presentities.open(package, &record.aor);
+        let dialog = self.subscriptions.open_dialog(dialog);
+        let presentity = self.presentities.open(package, aor);
         let place = self
             .presentities
             .get(presentity)
@@ -331,9 +362,9 @@ impl Registry {
             dialog,
             presentity,
             place: super::rows::index(place),
-            event_id: record.event_id.clone(),
-            expires_at: record.expires_at,
-            expire: self.wheel.insert(record.expires_at, Timer::Expire(next)),
+            event_id: event_id.map(Box::new),
+            expires_at,
+            expire: self.wheel.insert(expires_at, Timer::Expire(next)),
             version,
             handling: Handling::Allow,
             notifier: Notifier::default(),
@@ -347,9 +378,15 @@ impl Registry {
 
     /// [`Timer::Expire`].
     pub(super) fn expire(&mut self, now: Timestamp, row: u32, out: &mut Vec<Effect>) {
-        let Some(subscription) = self.subscriptions.get(row) else {
+        let Some(subscription) = self.subscriptions.get_mut(row) else {
             return;
         };
+        if subscription.expires_at > now {
+            subscription.expire = self
+                .wheel
+                .insert(subscription.expires_at, Timer::Expire(row));
+            return;
+        }
         // A refresh that came in time is being stored; `settle_dialog` looks again after it.
         if self.pending.is_locked(Lock::Dialog(subscription.dialog)) {
             return;
@@ -363,7 +400,7 @@ impl Registry {
         let Some(dialog) = self.subscriptions.dialog(row) else {
             return;
         };
-        for member in dialog.subscriptions.clone() {
+        for &member in dialog.subscriptions.clone().rows() {
             let Some(subscription) = self.subscriptions.get(member) else {
                 continue;
             };
@@ -380,11 +417,19 @@ impl Registry {
 }
 
 /// The 200 to a SUBSCRIBE (RFC 6665, 4.2.1.1; RFC 3261, 12.1.1).
-pub(super) fn accepted(incoming: &Incoming, tag: LocalTag, expires: u32) -> Effect {
+pub(super) fn accepted(
+    transaction: TransactionId,
+    flow: &Flow,
+    tag: LocalTag,
+    expires: u32,
+) -> Effect {
     let mut head = Head::with_capacity(96);
-    head.line(Name::Expires, expires)
-        .line(Name::Contact, contact(&incoming.flow));
-    let mut reply = Reply::new(incoming.transaction, StatusCode::OK).head(head.finish());
+    head.number(Name::Expires, expires);
+    let mut head = Vec::from(head);
+    head.extend_from_slice(b"Contact: <");
+    push_contact(&mut head, flow);
+    head.extend_from_slice(b">\r\n");
+    let mut reply = Reply::new(transaction, StatusCode::OK).head(head.into());
     reply.to_tag = Some(tag.to_string());
     reply.copy_record_route = true;
     Effect::Reply(reply)

@@ -179,7 +179,9 @@ impl Registry {
             return;
         }
         presentity.body = body;
-        presentity.content_type = content_type.unwrap_or_else(|| "".into());
+        if let Some(content_type) = content_type {
+            presentity.content_type = content_type;
+        }
         presentity.advance();
     }
 
@@ -244,8 +246,9 @@ impl Registry {
             self.wheel.cancel(timer);
         }
         let notify = Notify {
+            presentity: &presentity.aor,
             package: &self.settings.packages[presentity.package].name,
-            event_id: subscription.event_id.as_deref(),
+            event_id: subscription.event_id().map(|id| &**id),
             state,
             content_type: &content_type,
             body: &body,

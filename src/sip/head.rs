@@ -1,7 +1,7 @@
 //! Writing: header lines, and whole messages into buffers that are used again (RFC 3261, 7 and 8.2.6.2).
 
 use std::fmt::{self, Write as _};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use memchr::memchr2;
@@ -45,8 +45,7 @@ impl Head {
     /// As [`Head::line`], for a number: without the way through the formatter.
     pub fn number(&mut self, name: Name, value: u32) -> &mut Self {
         self.begin(name);
-        // 32 bits fit.
-        push_number(&mut self.0, value as usize);
+        push_number(&mut self.0, value);
         self.0.extend_from_slice(b"\r\n");
         self
     }
@@ -73,6 +72,19 @@ impl Head {
     /// The lines so far.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+}
+
+impl From<Vec<u8>> for Head {
+    /// Whole lines, written before.
+    fn from(lines: Vec<u8>) -> Self {
+        Self(lines)
+    }
+}
+
+impl From<Head> for Vec<u8> {
+    fn from(head: Head) -> Self {
+        head.0
     }
 }
 
@@ -129,7 +141,7 @@ pub fn write_request(
     out.extend_from_slice(b" SIP/2.0\r\nVia: ");
     push_text(out, via);
     out.extend_from_slice(b"\r\nMax-Forwards: ");
-    push_number(out, usize::from(max_forwards));
+    push_number(out, max_forwards.into());
     out.extend_from_slice(b"\r\n");
     push_end(out, heads, body);
 }
@@ -155,7 +167,7 @@ pub fn write_response(
     let head: usize = heads.iter().map(|head| head.len()).sum();
     out.reserve(512 + head + body.len());
     out.extend_from_slice(b"SIP/2.0 ");
-    push_number(out, usize::from(status.code()));
+    push_number(out, status.code().into());
     out.push(b' ');
     push_text(out, reason.unwrap_or(status.reason()));
     out.extend_from_slice(b"\r\n");
@@ -189,8 +201,8 @@ fn push_uri(out: &mut Vec<u8>, uri: &str) {
 }
 
 /// A number in decimal digits, without the way through the formatter.
-fn push_number(out: &mut Vec<u8>, mut number: usize) {
-    let mut digits = [0; 20];
+pub(crate) fn push_number(out: &mut Vec<u8>, mut number: u32) {
+    let mut digits = [0; 10];
     let mut at = digits.len();
     loop {
         at -= 1;
@@ -204,6 +216,23 @@ fn push_number(out: &mut Vec<u8>, mut number: usize) {
     out.extend_from_slice(&digits[at..]);
 }
 
+/// `address:port`, without the way through the formatter for IPv4.
+pub(crate) fn push_address(out: &mut Vec<u8>, address: SocketAddr) {
+    match address {
+        SocketAddr::V4(v4) => {
+            for (place, octet) in v4.ip().octets().into_iter().enumerate() {
+                if place > 0 {
+                    out.push(b'.');
+                }
+                push_number(out, octet.into());
+            }
+            out.push(b':');
+            push_number(out, v4.port().into());
+        }
+        SocketAddr::V6(_) => push_clean(out, address),
+    }
+}
+
 fn push_end(out: &mut Vec<u8>, heads: &[&[u8]], body: &[u8]) {
     let start = out.len();
     for head in heads {
@@ -213,7 +242,8 @@ fn push_end(out: &mut Vec<u8>, heads: &[&[u8]], body: &[u8]) {
         out.extend_from_slice(b"\r\n");
     }
     out.extend_from_slice(b"Content-Length: ");
-    push_number(out, body.len());
+    // A message is shorter than 4 GiB.
+    push_number(out, u32::try_from(body.len()).unwrap_or(u32::MAX));
     out.extend_from_slice(b"\r\n\r\n");
     out.extend_from_slice(body);
 }

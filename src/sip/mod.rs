@@ -30,6 +30,7 @@ pub use error::{Fault, HeaderError, ParseError};
 pub use event::{Event, SubscriptionState, SubscriptionStateValue};
 pub use framing::{Frame, Framer, FramingError};
 pub use head::{Head, ViaPatch, write_request, write_response};
+pub(crate) use head::{push_address, push_number};
 pub use header::Name;
 pub use message::Message;
 pub use method::Method;

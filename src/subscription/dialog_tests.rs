@@ -1,6 +1,8 @@
+use bytes::Bytes;
+
 use super::*;
-use crate::exchange::Transport;
-use crate::exchange::{ConnectionId, TransactionId};
+use crate::exchange::{ConnectionId, TransactionId, Transport};
+use crate::subscription::State;
 
 fn incoming(text: &str) -> Incoming {
     Incoming {
@@ -34,11 +36,12 @@ const TAG: LocalTag = LocalTag {
 };
 
 fn open(from: &str, call_id: &str) -> Dialog {
-    Dialog::open(&subscribe(from, call_id), TAG, 1).expect("a dialog")
+    Dialog::open(&subscribe(from, call_id), "sip:bob@example.com", TAG, 1).expect("a dialog")
 }
 
 fn send(dialog: &mut Dialog, epoch: u64) -> Outgoing {
     let notify = Notify {
+        presentity: "sip:bob@example.com",
         package: "presence",
         event_id: Some("x7"),
         state: State::Active(Timestamp::from_millis(60_000)),
@@ -120,7 +123,7 @@ fn it_is_the_same_after_the_store() {
         None,
         Timestamp::default(),
     );
-    let mut again = Dialog::of(&record);
+    let mut again = Dialog::of(&record).expect("a dialog");
     assert_eq!(send(&mut again, 1), send(&mut dialog, 1));
 }
 
@@ -135,6 +138,6 @@ fn cseq_grows_over_restarts_and_stays_below_two_to_the_31() {
     let last = send(&mut dialog, 2047);
     assert!(text(&last).contains("\r\nCSeq: 2146435071 NOTIFY\r\n"));
     let record = dialog.record("a".into(), "p".into(), None, Timestamp::default());
-    assert!(!Dialog::of(&record).is_exhausted(2047));
+    assert!(!Dialog::of(&record).expect("a dialog").is_exhausted(2047));
     assert!(dialog.is_exhausted(2048));
 }

@@ -14,18 +14,26 @@
 //! Here are the parts of a subscription as values: what a SUBSCRIBE asks for ([`Asked`]), the dialog it lives in
 //! ([`Dialog`]), and when a NOTIFY may leave ([`Notifier`]). The registry owns their rows.
 
+mod block;
 mod dialog;
 mod error;
+mod from;
+mod members;
 mod notifier;
+mod notify;
+mod tag;
 
 use std::sync::Arc;
 
 use crate::registry::{Package, Settings};
 use crate::sip::{Message, Name};
 
-pub use dialog::{Dialog, LocalTag, Notify, State, contact};
+pub use dialog::{Dialog, push_contact};
 pub use error::SubscribeError;
-pub use notifier::{EndReason, Flight, Notifier, Verdict};
+pub use members::Members;
+pub use notifier::{EndReason, Flight, Lost, Notifier, Verdict};
+pub use notify::{Notify, State};
+pub use tag::LocalTag;
 
 /// RFC 6665, 4.2.1.1: a duration of an hour or more is never too brief.
 const NEVER_BRIEF: u32 = 3600;

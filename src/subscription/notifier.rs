@@ -64,6 +64,25 @@ impl EndReason {
     }
 }
 
+/// Why a subscription is gone without a word (RFC 6665, 4.2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// The watcher does not know it.
+    Refused,
+    /// The watcher does not answer.
+    Unanswered,
+}
+
+impl Lost {
+    /// For the log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Unanswered => "unanswered",
+        }
+    }
+}
+
 /// What follows from the end of a NOTIFY.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -76,7 +95,7 @@ pub enum Verdict {
     /// Send the latest state after this time.
     Hold(Duration),
     /// The subscription is gone, without a word (RFC 6665, 4.2.2).
-    Remove(&'static str),
+    Remove(Lost),
 }
 
 /// The sending side of one subscription.
@@ -197,9 +216,9 @@ impl Notifier {
             }
             Answer::Refused => next(more),
             Answer::Later(pause) => Verdict::Hold(pause),
-            Answer::Gone => Verdict::Remove("refused"),
+            Answer::Gone => Verdict::Remove(Lost::Refused),
             Answer::None | Answer::NotSent if self.timeouts >= tolerated => {
-                Verdict::Remove("unanswered")
+                Verdict::Remove(Lost::Unanswered)
             }
             // It may never have arrived, so the state is still to be told.
             Answer::None => {

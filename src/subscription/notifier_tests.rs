@@ -34,14 +34,14 @@ fn timeouts_beyond_the_tolerated_number_remove_the_subscription() {
     }
     assert_eq!(
         notifier.answered(TOKEN, &OutcomeResult::Timeout, 1, 3),
-        Verdict::Remove("unanswered")
+        Verdict::Remove(Lost::Unanswered)
     );
 }
 
 #[test]
 fn with_no_tolerance_the_first_timeout_is_the_end() {
     let verdict = awaiting().answered(TOKEN, &OutcomeResult::Timeout, 1, 0);
-    assert_eq!(verdict, Verdict::Remove("unanswered"));
+    assert_eq!(verdict, Verdict::Remove(Lost::Unanswered));
 }
 
 #[test]

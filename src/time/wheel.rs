@@ -24,14 +24,15 @@ const NONE: u32 = u32::MAX;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TimerKey {
     index: u32,
-    serial: u64,
+    serial: u32,
 }
 
 #[derive(Debug)]
 struct Entry<T> {
     at: u64,
-    /// Counts insertions: tells a key of an earlier life of this place, and orders late items of one time.
-    serial: u64,
+    /// Counts insertions, from zero again after 2^32: tells a key of an earlier life of this place, and orders late items of
+    /// one time.
+    serial: u32,
     next: u32,
     previous: u32,
     item: T,
@@ -57,8 +58,8 @@ pub struct Wheel<T> {
     /// The wheel's own time: nothing in the slots is earlier.
     elapsed: u64,
     /// Items put in for a time before `elapsed`, by time and serial. Rarely any.
-    late: BTreeMap<(u64, u64), u32>,
-    serial: u64,
+    late: BTreeMap<(u64, u32), u32>,
+    serial: u32,
 }
 
 impl<T> Default for Wheel<T> {
@@ -87,7 +88,7 @@ impl<T> Wheel<T> {
 
     /// Puts an item in, due at `at`. A time that has passed is due at once, in its order.
     pub fn insert(&mut self, at: Timestamp, item: T) -> TimerKey {
-        self.serial += 1;
+        self.serial = self.serial.wrapping_add(1);
         let (at, serial) = (at.as_millis(), self.serial);
         let entry = Entry {
             at,

@@ -94,6 +94,9 @@ impl Kept {
     }
 }
 
+/// Tables below this many rows are left as they are.
+const SMALL: usize = 1024;
+
 /// What a request that came again finds.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Found {
@@ -293,6 +296,20 @@ impl Servers {
             }
         }
         self.completed.arm(wheel, Timer::J);
+        self.shrink();
+    }
+
+    /// Gives memory back after a crowd, when less than an eighth of it is used.
+    fn shrink(&mut self) {
+        let enough = self.rows.len() * 2;
+        if self.rows.capacity() < 8 * enough.max(SMALL) {
+            return;
+        }
+        self.by_key.shrink_to(enough);
+        self.merges.shrink_to(enough);
+        self.completed.rows.shrink_to(enough);
+        // Its rows have numbers: only what is free at its end goes.
+        self.rows.shrink_to_fit();
     }
 
     /// Takes [`Timer::Unanswered`]: the transactions are gone, and their modules owed so many answers.

@@ -1,0 +1,48 @@
+//! Our tag of a dialog (RFC 3261, 19.3).
+
+use crate::exchange::Shard;
+
+/// Our tag of a dialog: the shard in two hexadecimal digits, then 64 random bits in sixteen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalTag {
+    /// Whose dialog it is.
+    pub shard: Shard,
+    /// Its number there.
+    pub dialog: u64,
+}
+
+impl LocalTag {
+    /// Digits of a tag.
+    pub const LENGTH: usize = 18;
+
+    /// Reads a To tag; `None` if it can't be one of ours.
+    pub fn parse(tag: &str) -> Option<Self> {
+        let ours = tag.len() == Self::LENGTH
+            && tag.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if !ours {
+            return None;
+        }
+        let (shard, dialog) = tag.split_at(2);
+        Some(Self {
+            shard: Shard::from_str_radix(shard, 16).ok()?,
+            dialog: u64::from_str_radix(dialog, 16).ok()?,
+        })
+    }
+
+    /// Its text.
+    pub fn digits(self) -> [u8; Self::LENGTH] {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let number = u128::from(self.shard) << 64 | u128::from(self.dialog);
+        let mut digits = [0; Self::LENGTH];
+        for (place, digit) in digits.iter_mut().rev().enumerate() {
+            *digit = DIGITS[(number >> (4 * place) & 15) as usize];
+        }
+        digits
+    }
+}
+
+impl std::fmt::Display for LocalTag {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(str::from_utf8(&self.digits()).unwrap_or_default())
+    }
+}

@@ -6,7 +6,7 @@ use super::check::{self, Refusal, Verdict};
 use super::respond::{patch, way_back};
 use super::{Effect, Endpoint, Sharding};
 use crate::exchange::{Flow, Identity, Incoming, Outcome, OutcomeResult, TransactionId, Transport};
-use crate::sip::{Message, Method, Name, StatusCode, Via};
+use crate::sip::{Message, Method, StatusCode, Via};
 use crate::time::Timestamp;
 use crate::transaction::{Ended, Found, Pending, Received, branch_of_ours, merge_key, server_key};
 
@@ -204,14 +204,17 @@ impl Endpoint {
         out: &mut Vec<Effect>,
     ) {
         // Several Vias: it was meant for a proxy, or somebody's Via was lost on the way (8.1.3.3).
-        let several = message.values(Name::Via).nth(1).is_some();
-        let (Ok(via), Ok(cseq), Some(status), false) =
-            (message.via(), message.cseq(), message.status(), several)
+        let several = message.has_several_vias();
+        // What is wrong with a Via matters only if it is not one of ours.
+        let ours = message.top_branch().as_deref().and_then(branch_of_ours);
+        let readable = ours.is_some() || message.via().is_ok();
+        let (true, Ok(cseq), Some(status), false) =
+            (readable, message.cseq(), message.status(), several)
         else {
             self.counters.malformed_responses += 1;
             return;
         };
-        let (shard, branch) = match via.branch().and_then(branch_of_ours) {
+        let (shard, branch) = match ours {
             Some(ours) if ours.0 < self.settings.shards || ours.0 == self.settings.shard => ours,
             Some(_) | None => {
                 self.counters.stray_responses += 1;

@@ -9,6 +9,7 @@ use super::outgoing::Ticket;
 use super::{Effect, Endpoint, MAX_DATAGRAM, Refusal};
 use crate::exchange::{Flow, Reply};
 use crate::sip::{Head, Host, Message, Name, StatusCode, Via, ViaPatch, write_response};
+use crate::subscription::LocalTag;
 use crate::time::Timestamp;
 use crate::transaction::Kept;
 
@@ -213,7 +214,8 @@ impl Endpoint {
 
 /// A tag of ours: the shard in two hexadecimal digits, and 16 digits.
 fn tag(shard: crate::exchange::Shard, number: u64) -> String {
-    format!("{shard:02x}{number:016x}")
+    let dialog = number;
+    LocalTag { shard, dialog }.into()
 }
 
 /// What the top Via is given: where the request came from, unless that stands there already. The port only when asked

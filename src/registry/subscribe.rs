@@ -430,7 +430,7 @@ pub(super) fn accepted(
     push_contact(&mut head, flow);
     head.extend_from_slice(b">\r\n");
     let mut reply = Reply::new(transaction, StatusCode::OK).head(head.into());
-    reply.to_tag = Some(tag.to_string());
+    reply.to_tag = Some(tag.into());
     reply.copy_record_route = true;
     Effect::Reply(reply)
 }

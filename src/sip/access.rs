@@ -3,9 +3,12 @@
 use std::borrow::Cow;
 
 use super::event::package_of;
-use super::lex::{is_token_text, number, seconds, trim_text};
+use super::lex::{cut_at_blank, is_token_text, number, seconds, trim_text};
 use super::name_addr::{Parts, check};
-use super::{Event, HeaderError, Message, Method, Name, NameAddr, SubscriptionState, Via};
+use super::params::Pairs;
+use super::{
+    Event, HeaderError, Message, Method, Name, NameAddr, SubscriptionState, UriParts, Via,
+};
 
 /// The CSeq header (RFC 3261, 20.16).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -19,7 +22,7 @@ pub struct CSeq {
 impl CSeq {
     /// Reads a header value; `Err` says in words what is wrong.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
-        let (digits, method) = trim_text(text).split_once([' ', '\t']).ok_or("no method")?;
+        let (digits, method) = cut_at_blank(trim_text(text)).ok_or("no method")?;
         let digits = number(digits).ok_or("not a number")?;
         let number = u32::try_from(digits)
             .ok()
@@ -63,6 +66,33 @@ impl Message {
         self.checked_tag(Name::To)
     }
 
+    /// Whether the tag of From is this one; no tag is the empty one.
+    pub fn has_from_tag(&self, tag: &[u8]) -> bool {
+        let text = self.text(Name::From).unwrap_or_default();
+        let own = Parts::of(&text).ok().and_then(|parts| parts.tag());
+        own.unwrap_or_default().as_bytes() == tag
+    }
+
+    /// The URI of the one Contact, if it stands there as it would be printed: nearly always.
+    pub fn printed_contact(&self) -> Option<String> {
+        let mut contacts = self.values(Name::Contact);
+        let (Some(text), None) = (contacts.next(), contacts.next()) else {
+            return None;
+        };
+        let uri = Parts::of(&text).ok()?.uri;
+        let parts = UriParts::of(uri).ok()?;
+        parts.is_printed(uri).then(|| uri.to_owned())
+    }
+
+    /// Whether this is the URI of the one Contact, as written.
+    pub fn is_sole_contact(&self, uri: &str) -> bool {
+        let mut contacts = self.values(Name::Contact);
+        match (contacts.next(), contacts.next()) {
+            (Some(text), None) => Parts::of(&text).is_ok_and(|parts| parts.uri == uri),
+            (Some(_), Some(_)) | (None, _) => false,
+        }
+    }
+
     /// The tag of From, when there is one.
     pub fn from_tag(&self) -> Option<String> {
         self.tag(Name::From)
@@ -103,6 +133,19 @@ impl Message {
             .next()
             .ok_or(HeaderError::missing(Name::Via))?;
         Via::parse(&text).map_err(|reason| HeaderError::new(Name::Via, reason))
+    }
+
+    /// The branch in the topmost Via, if that is `SIP/2.0` and has one; nothing else of it is looked at.
+    pub fn top_branch(&self) -> Option<Cow<'_, str>> {
+        match self.values(Name::Via).next()? {
+            Cow::Borrowed(text) => branch_in(text).map(Cow::Borrowed),
+            Cow::Owned(text) => branch_in(&text).map(|branch| Cow::Owned(branch.to_owned())),
+        }
+    }
+
+    /// Whether there is a second Via.
+    pub fn has_several_vias(&self) -> bool {
+        self.values(Name::Via).nth(1).is_some()
     }
 
     /// All Vias from the top.
@@ -249,6 +292,12 @@ impl Message {
             None => Ok(first),
         }
     }
+}
+
+fn branch_in(via: &str) -> Option<&str> {
+    let params = via.strip_prefix("SIP/2.0/")?;
+    let at = params.bytes().position(|byte| byte == b';')?;
+    Pairs::new(&params[at..]).value("branch")
 }
 
 fn media_type(text: &str) -> String {

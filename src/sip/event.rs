@@ -59,7 +59,8 @@ fn token_and_params(text: &str) -> Result<(&str, Params), &'static str> {
 
 /// The package in an Event header that is well formed.
 pub(super) fn package_of(text: &str) -> Result<&str, &'static str> {
-    let (token, params) = text.split_at(text.find(';').unwrap_or(text.len()));
+    let end = text.bytes().position(|byte| byte == b';');
+    let (token, params) = text.split_at(end.unwrap_or(text.len()));
     let token = trim_text(token);
     match (is_token_text(token.as_bytes()), is_balanced(params)) {
         (false, _) => Err("not a token"),

@@ -1,7 +1,7 @@
 //! Writing: header lines, and whole messages into buffers that are used again (RFC 3261, 7 and 8.2.6.2).
 
 use std::fmt::{self, Write as _};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use bytes::Bytes;
 use memchr::memchr2;
@@ -216,16 +216,20 @@ pub(crate) fn push_number(out: &mut Vec<u8>, mut number: u32) {
     out.extend_from_slice(&digits[at..]);
 }
 
+fn push_v4(out: &mut Vec<u8>, address: Ipv4Addr) {
+    for (place, octet) in address.octets().into_iter().enumerate() {
+        if place > 0 {
+            out.push(b'.');
+        }
+        push_number(out, octet.into());
+    }
+}
+
 /// `address:port`, without the way through the formatter for IPv4.
 pub(crate) fn push_address(out: &mut Vec<u8>, address: SocketAddr) {
     match address {
         SocketAddr::V4(v4) => {
-            for (place, octet) in v4.ip().octets().into_iter().enumerate() {
-                if place > 0 {
-                    out.push(b'.');
-                }
-                push_number(out, octet.into());
-            }
+            push_v4(out, *v4.ip());
             out.push(b':');
             push_number(out, v4.port().into());
         }
@@ -282,7 +286,8 @@ fn push_vias(out: &mut Vec<u8>, request: &Message, patch: Option<ViaPatch>) {
 
 /// The value with `received` and `rport`; the rest stays as written, so that the client knows its own again.
 fn push_patched(out: &mut Vec<u8>, via: &str, patch: ViaPatch) {
-    let (front, params) = via.split_at(via.find(';').unwrap_or(via.len()));
+    let end = via.bytes().position(|byte| byte == b';');
+    let (front, params) = via.split_at(end.unwrap_or(via.len()));
     out.extend_from_slice(front.trim_end().as_bytes());
     for (name, value) in Pairs::new(params) {
         if name.eq_ignore_ascii_case("received") {
@@ -292,7 +297,8 @@ fn push_patched(out: &mut Vec<u8>, via: &str, patch: ViaPatch) {
         out.extend_from_slice(name.as_bytes());
         match (patch.rport, value) {
             (Some(port), _) if name.eq_ignore_ascii_case("rport") => {
-                push_clean(out, format_args!("={port}"))
+                out.push(b'=');
+                push_number(out, port.into());
             }
             (_, Some(value)) => {
                 out.push(b'=');
@@ -302,10 +308,11 @@ fn push_patched(out: &mut Vec<u8>, via: &str, patch: ViaPatch) {
         }
     }
     // A dual-stack socket shows IPv4 peers as mapped addresses; the client knows itself by the other.
-    push_clean(
-        out,
-        format_args!(";received={}", patch.received.to_canonical()),
-    );
+    out.extend_from_slice(b";received=");
+    match patch.received.to_canonical() {
+        IpAddr::V4(address) => push_v4(out, address),
+        IpAddr::V6(address) => push_clean(out, address),
+    }
 }
 
 #[cfg(test)]

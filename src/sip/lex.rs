@@ -65,6 +65,21 @@ pub(super) fn trim_text(text: &str) -> &str {
     &text[start..end]
 }
 
+/// What stands before and after the first such byte, which is one of ASCII. Byte by byte: it is near, and the searchers of texts are
+/// made for longer ways.
+#[inline]
+pub(super) fn cut(text: &str, at: u8) -> Option<(&str, &str)> {
+    let found = text.bytes().position(|byte| byte == at)?;
+    Some((&text[..found], &text[found + 1..]))
+}
+
+/// The same for the first blank.
+#[inline]
+pub(super) fn cut_at_blank(text: &str) -> Option<(&str, &str)> {
+    let found = text.bytes().position(|byte| matches!(byte, b' ' | b'\t'))?;
+    Some((&text[..found], &text[found + 1..]))
+}
+
 /// The index after the quoted string that begins at `start`; None if it does not end. A backslash takes the next byte
 /// along, whatever it is.
 pub(super) fn quoted_end(bytes: &[u8], start: usize) -> Option<usize> {

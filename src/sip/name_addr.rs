@@ -4,7 +4,7 @@ use std::fmt;
 
 use memchr::memchr;
 
-use super::lex::{is_balanced, quoted_end, seconds, trim_text, unquote};
+use super::lex::{cut, is_balanced, quoted_end, seconds, trim_text, unquote};
 use super::params::Pairs;
 use super::uri::Scheme;
 use super::{Params, Uri, UriParts};
@@ -46,9 +46,7 @@ impl<'a> Parts<'a> {
         if !is_balanced(display) {
             return Err("unterminated quoted string");
         }
-        let (uri, params) = text[open + 1..]
-            .split_once('>')
-            .ok_or("no closing angle bracket")?;
+        let (uri, params) = cut(&text[open + 1..], b'>').ok_or("no closing angle bracket")?;
         Self {
             display,
             uri: trim_text(uri),

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::lex::{find_unquoted, is_balanced, trim_text, unquote};
+use super::lex::{cut, find_unquoted, is_balanced, trim_text, unquote};
 
 /// Parameters in the order they were written. Names are compared without regard to case; a quoted value keeps its quotes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -40,7 +40,7 @@ impl<'a> Iterator for Pairs<'a> {
             let text = trim_text(self.rest).strip_prefix(';')?;
             let (pair, rest) = text.split_at(find_unquoted(text.as_bytes(), b';'));
             self.rest = rest;
-            let (name, value) = match pair.split_once('=') {
+            let (name, value) = match cut(pair, b'=') {
                 Some((name, value)) => (trim_text(name), Some(trim_text(value))),
                 None => (trim_text(pair), None),
             };
@@ -52,7 +52,7 @@ impl<'a> Iterator for Pairs<'a> {
 }
 
 /// Whether parameters, without the white space around them, are already as they are printed: nearly always.
-fn is_normal(text: &[u8]) -> bool {
+pub(super) fn is_normal(text: &[u8]) -> bool {
     let mut before = b'=';
     for &byte in text {
         let empty_name = before == b';' && matches!(byte, b';' | b'=');

@@ -6,8 +6,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use memchr::memchr;
 
 use super::escape::{are_valid, normal};
-use super::lex::is_balanced;
-use super::params::Pairs;
+use super::lex::{cut, is_balanced};
+use super::params::{Pairs, is_normal};
 use super::uri::{Scheme, port};
 use super::{Host, Params, Uri, UriError};
 
@@ -102,13 +102,15 @@ impl<'a> From<&'a Host> for HostPart<'a> {
 impl<'a> UriParts<'a> {
     /// Reads a whole URI, without angle brackets.
     pub fn of(text: &'a str) -> Result<Self, UriError> {
+        // Without a branch for each byte, so that many are looked at at once.
+        let forbidden = |b: u8| (b <= b' ') | (b == 0x7f) | (b == b'<') | (b == b'>') | (b == b'"');
         if text
             .bytes()
-            .any(|b| b <= b' ' || matches!(b, 0x7f | b'<' | b'>' | b'"'))
+            .fold(false, |found, byte| found | forbidden(byte))
         {
             return Err(UriError::Character);
         }
-        let (scheme, rest) = text.split_once(':').ok_or(UriError::Scheme)?;
+        let (scheme, rest) = cut(text, b':').ok_or(UriError::Scheme)?;
         let scheme = Scheme::of(scheme).ok_or(UriError::Scheme)?;
         match scheme {
             Scheme::Sip | Scheme::Sips | Scheme::Pres | Scheme::Im => {
@@ -127,8 +129,8 @@ impl<'a> UriParts<'a> {
             return Err(UriError::Escape);
         }
         // Neither `;` nor `?` ends the user, but `@` does: `user;par=u@host` has a user with a parameter in it.
-        let (user, password, text) = match text.split_once('@') {
-            Some((info, text)) => match info.split_once(':') {
+        let (user, password, text) = match cut(text, b'@') {
+            Some((info, text)) => match cut(info, b':') {
                 Some((user, password)) => (Some(user), Some(password), text),
                 None => (Some(info), None, text),
             },
@@ -137,7 +139,7 @@ impl<'a> UriParts<'a> {
         if user == Some("") {
             return Err(UriError::User);
         }
-        let (text, headers) = match text.split_once('?') {
+        let (text, headers) = match cut(text, b'?') {
             Some((text, headers)) => (text, Some(headers)),
             None => (text, None),
         };
@@ -182,6 +184,22 @@ impl<'a> UriParts<'a> {
             true => Ok(self),
             false => Err(UriError::Character),
         }
+    }
+
+    /// Whether `text`, which it was read from, is a Request-URI as it would be printed. False may be said of one that is, if it is
+    /// a strange one.
+    pub(super) fn is_printed(&self, text: &str) -> bool {
+        let host = match self.host {
+            HostPart::Name(name) => !name.bytes().any(|byte| byte.is_ascii_uppercase()),
+            HostPart::V4(_) => true,
+            HostPart::V6(_) => false,
+        };
+        host && self.opaque.is_none()
+            && self.headers.is_none()
+            && text.starts_with(self.scheme.as_str())
+            // A port with zeros before it.
+            && !text.contains(":0")
+            && is_normal(self.params.as_bytes())
     }
 
     /// A copy of its own.

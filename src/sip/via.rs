@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use memchr::memchr;
 
-use super::lex::{is_token_text, trim_text};
+use super::lex::{cut, cut_at_blank, is_token_text, trim_text};
 use super::uri::{port, push_host};
 use super::{Host, Params};
 
@@ -28,16 +28,13 @@ impl Via {
     /// `SIP / 2.0 / UDP h : 5060 ; branch = x`.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let (front, params) = text.split_at(memchr(b';', text.as_bytes()).unwrap_or(text.len()));
-        let mut parts = front.splitn(3, '/').map(trim_text);
-        let (Some(protocol), Some(version), Some(rest)) =
-            (parts.next(), parts.next(), parts.next())
-        else {
-            return Err("no protocol");
-        };
+        let (protocol, rest) = cut(front, b'/').ok_or("no protocol")?;
+        let (version, rest) = cut(rest, b'/').ok_or("no protocol")?;
+        let (protocol, version, rest) = (trim_text(protocol), trim_text(version), trim_text(rest));
         if !protocol.eq_ignore_ascii_case("SIP") || version != "2.0" {
             return Err("not SIP/2.0");
         }
-        let (transport, sent_by) = rest.split_once([' ', '\t']).ok_or("no sent-by")?;
+        let (transport, sent_by) = cut_at_blank(rest).ok_or("no sent-by")?;
         if !is_token_text(transport.as_bytes()) {
             return Err("malformed transport");
         }

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
+use smallvec::SmallVec;
+
 use crate::exchange::{ConnectionId, Flow, Transport};
 
 /// What a [`Block`] is made of.
@@ -36,14 +38,17 @@ impl Block {
             parts.first_route.as_bytes(),
             parts.account.as_bytes(),
         ];
+        let mut flow = FlowBytes::new();
+        push_flow(&mut flow, &parts.flow);
+        // No more than it takes: allocators leave a piece as it is when less than half of it is given back.
         let length: usize = texts.iter().map(|text| text.len()).sum();
-        let mut bytes = Vec::with_capacity(length + MOST_FLOW);
+        let mut bytes = Vec::with_capacity(length + flow.len());
         let mut ends = [0; 4];
         for (text, end) in texts.into_iter().zip(&mut ends) {
             bytes.extend_from_slice(text);
             *end = u16::try_from(bytes.len()).ok()?;
         }
-        push_flow(&mut bytes, &parts.flow);
+        bytes.extend_from_slice(&flow);
         Some(Self {
             bytes: bytes.into(),
             ends,
@@ -91,7 +96,9 @@ impl Block {
 /// Two addresses of IPv6 with all they have, and a connection.
 const MOST_FLOW: usize = 2 + 2 * (1 + 16 + 2 + 8) + 8;
 
-fn push_flow(out: &mut Vec<u8>, flow: &Flow) {
+type FlowBytes = SmallVec<[u8; MOST_FLOW]>;
+
+fn push_flow(out: &mut FlowBytes, flow: &Flow) {
     // Five of them.
     out.push(flow.transport as u8);
     out.push(flow.shard);
@@ -102,7 +109,7 @@ fn push_flow(out: &mut Vec<u8>, flow: &Flow) {
     }
 }
 
-fn push_address(out: &mut Vec<u8>, address: SocketAddr) {
+fn push_address(out: &mut FlowBytes, address: SocketAddr) {
     match address {
         SocketAddr::V4(address) => {
             out.push(4);

@@ -51,41 +51,56 @@ impl Dialog {
     ) -> Result<Self, SubscribeError> {
         let request = &incoming.message;
         let routes = request.routes(Name::RecordRoute)?;
-        let mut local = request.to()?;
-        let remote = request.from()?;
+        let to = request.text(Name::To).unwrap_or_default();
+        let remote = request.text(Name::From).unwrap_or_default();
+        let remote_tag = request.checked_from_tag()?.unwrap_or_default();
+        request.checked_to_tag()?;
         let call_id = request.call_id()?;
+        let too_large = || SubscribeError::DialogTooLarge;
         let mut head = Head::with_capacity(320);
         for route in &routes {
             head.line(Name::Route, route);
         }
-        local.params.set("tag", Some(&tag.to_string()));
-        head.line(Name::From, &local);
+        // To as it came is our From, with our tag.
+        let known = to.strip_prefix('<').and_then(|uri| uri.strip_suffix('>')) == Some(aor);
+        let from_at = u16::try_from(head.as_bytes().len()).map_err(|_| too_large())?;
+        if !known {
+            let tag = tag.digits();
+            let tag = str::from_utf8(&tag).unwrap_or_default();
+            head.text(Name::From, &[&to, ";tag=", tag].concat());
+        }
         let remote_at = head.as_bytes().len();
-        head.line(Name::To, &remote);
+        head.text(Name::To, &remote);
         let call_id_at = head.as_bytes().len() + Name::CallId.as_str().len() + 2;
-        head.line(Name::CallId, call_id);
-        let too_large = || SubscribeError::DialogTooLarge;
+        head.text(Name::CallId, call_id);
         let span = |start: usize, len: usize| {
             Some(Span {
                 start: u16::try_from(start).ok()?,
                 len: u16::try_from(len).ok()?,
             })
         };
-        let remote_tag = match remote.tag() {
-            None | Some("") => Some(Span::default()),
+        let remote_tag = match &*remote_tag {
+            "" => Some(Span::default()),
             // Where the To line holds the tag: the last such place.
-            Some(tag) => {
+            tag => {
                 let line = &head.as_bytes()[remote_at..call_id_at];
                 memchr::memmem::rfind(line, tag.as_bytes())
                     .and_then(|at| span(remote_at + at, tag.len()))
             }
         };
-        let call_id = span(call_id_at, call_id.len());
+        let call_id = span(call_id_at, call_id.len()).ok_or_else(too_large)?;
+        let remote_tag = remote_tag.ok_or_else(too_large)?;
         let mut head = Vec::from(head);
-        let from = From::take(&mut head, aor, tag).ok_or_else(too_large)?;
+        let (from, call_id, remote_tag) = if known {
+            (From::Line(from_at), call_id, remote_tag)
+        } else {
+            let from = From::take(&mut head, aor, tag).ok_or_else(too_large)?;
+            let without = |span| from.without(span, aor);
+            (from, without(call_id), without(remote_tag))
+        };
         let target = target(request)?;
         let first_route = routes.first().map(|route| route.uri.to_string());
-        let account = account(incoming, &remote)?;
+        let account = account(incoming)?;
         let parts = Parts {
             head: &head,
             target: &target,
@@ -97,9 +112,9 @@ impl Dialog {
             tag,
             block: Block::new(&parts).ok_or_else(too_large)?,
             from,
-            call_id: from.without(call_id.ok_or_else(too_large)?, aor),
-            remote_tag: from.without(remote_tag.ok_or_else(too_large)?, aor),
-            direct: direct(incoming, routes.is_empty())?,
+            call_id,
+            remote_tag,
+            direct: direct(incoming, routes.is_empty()),
             contact_unknown: false,
             remote_cseq: request.cseq()?.number,
             epoch,
@@ -200,9 +215,8 @@ impl Dialog {
 
     /// Whether a request with our tag belongs to it: Call-ID and the peer's tag agree as well (RFC 3261, 12.2.2).
     pub fn matches(&self, request: &Message) -> bool {
-        let tag = request.from_tag().unwrap_or_default();
         let head = self.block.head();
-        self.remote_tag.of(head) == tag.as_bytes()
+        request.has_from_tag(self.remote_tag.of(head))
             && request
                 .call_id()
                 .is_ok_and(|id| self.call_id.of(head) == id.as_bytes())
@@ -244,13 +258,16 @@ impl Dialog {
     /// A SUBSCRIBE in the dialog is a target refresh (RFC 3261, 12.2.2), and shows the way to the watcher anew. The
     /// dialog as it will be; without a Contact the target stays.
     pub fn refreshed(&self, incoming: &Incoming) -> Result<Self, SubscribeError> {
-        let target = match incoming.message.has(Name::Contact) {
-            true => Some(target(&incoming.message)?),
-            false => None,
+        let request = &incoming.message;
+        // Mostly it is the one that is known.
+        let same = !request.has(Name::Contact) || request.is_sole_contact(self.target());
+        let target = match same {
+            true => None,
+            false => Some(target(request)?),
         };
         let no_routes = self.block.first_route().is_none();
         let mut next = Self {
-            direct: direct(incoming, no_routes)?,
+            direct: direct(incoming, no_routes),
             remote_cseq: incoming.message.cseq()?.number,
             contact_unknown: false,
             ..self.clone()
@@ -332,10 +349,11 @@ impl Dialog {
 
 /// The address of an account that subscribes in another's name, or under a name that From does not say: with the
 /// presentity's host where the account has none of its own.
-fn account(incoming: &Incoming, from: &NameAddr) -> Result<Option<String>, HeaderError> {
+fn account(incoming: &Incoming) -> Result<Option<String>, HeaderError> {
     let Identity::User(user) = &incoming.identity else {
         return Ok(None);
     };
+    let from = incoming.message.from()?;
     if incoming.identity.speaks_for(&from.uri.aor()) {
         return Ok(None);
     }
@@ -358,12 +376,16 @@ pub fn push_contact(out: &mut Vec<u8>, flow: &Flow) {
 }
 
 /// Whether NOTIFY goes back the way the SUBSCRIBE came (docs/adr/0004).
-fn direct(incoming: &Incoming, no_routes: bool) -> Result<bool, HeaderError> {
-    Ok(incoming.flow.transport.is_reliable() || no_routes && incoming.message.vias()?.len() == 1)
+fn direct(incoming: &Incoming, no_routes: bool) -> bool {
+    let several = incoming.message.has_several_vias();
+    incoming.flow.transport.is_reliable() || no_routes && !several
 }
 
 /// The remote target: the one Contact, whose URI goes into request lines (RFC 3261, 12.1.1).
 fn target(message: &Message) -> Result<String, SubscribeError> {
+    if let Some(uri) = message.printed_contact() {
+        return Ok(uri);
+    }
     let mut contacts = message.contacts()?.into_iter();
     match (contacts.next(), contacts.next()) {
         (Some(contact), None) if !contact.is_wildcard() => Ok(request_uri(contact)),

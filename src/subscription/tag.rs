@@ -41,6 +41,12 @@ impl LocalTag {
     }
 }
 
+impl From<LocalTag> for String {
+    fn from(tag: LocalTag) -> Self {
+        str::from_utf8(&tag.digits()).unwrap_or_default().to_owned()
+    }
+}
+
 impl std::fmt::Display for LocalTag {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(str::from_utf8(&self.digits()).unwrap_or_default())

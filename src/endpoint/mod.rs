@@ -108,7 +108,7 @@ pub struct Endpoint {
     senders: outgoing::Senders,
     /// Finds where requests want the address that they leave from.
     local_contact: memchr::memmem::Finder<'static>,
-    /// For building whole messages, which are then copied once into a buffer of their exact size.
+    /// For building responses, which are then copied once into a buffer of their exact size.
     buffer: Vec<u8>,
 }
 

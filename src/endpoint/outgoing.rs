@@ -420,9 +420,10 @@ impl Endpoint {
             rest,
             line.as_bytes(),
         ];
-        self.buffer.clear();
+        // Not by way of the buffer, as responses are: with its body it is long, and copying it would cost more than its memory.
+        let mut bytes = Vec::new();
         write_request(
-            &mut self.buffer,
+            &mut bytes,
             &outgoing.method,
             &outgoing.uri,
             &sender.via,
@@ -430,7 +431,7 @@ impl Endpoint {
             &heads,
             &outgoing.body,
         );
-        Bytes::copy_from_slice(&self.buffer)
+        bytes.into()
     }
 }
 

@@ -156,6 +156,10 @@ impl<'a> List<'a> {
     }
 
     fn end(bytes: &[u8]) -> usize {
+        // Most lists have one value.
+        if memchr::memchr(b',', bytes).is_none() {
+            return bytes.len();
+        }
         let mut in_brackets = false;
         let mut at = 0;
         while at < bytes.len() {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::chars::{is_char, is_space_byte};
+use super::markup::instruction_end;
 use crate::pidf::{Fault, PidfError};
 
 /// One attribute of the element that began last; namespace declarations are not among them.
@@ -184,7 +185,7 @@ pub(super) fn check_declaration(bytes: &[u8]) -> Result<bool, PidfError> {
         // An instruction whose target only begins so, such as `xml-stylesheet`.
         return Ok(true);
     }
-    let end = memchr::memmem::find(rest, b"?>").ok_or_else(malformed)?;
+    let end = instruction_end(rest).ok_or_else(malformed)?;
     let text = std::str::from_utf8(&rest[..end]).map_err(|_| malformed())?;
     let mut attributes = RawAttributes { text, at: 0 };
     let mut next = || attributes.next().map_err(|()| malformed());

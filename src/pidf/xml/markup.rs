@@ -34,7 +34,7 @@ pub(super) fn piece(text: &str, at: usize) -> Result<(Piece, usize), Fault> {
             Some(b'/') => end_tag(bytes, at),
             Some(b'!') => declaration(bytes, at),
             Some(b'?') => {
-                let length = memmem::find(&bytes[at + 2..], b"?>").ok_or(Fault::Unfinished)?;
+                let length = instruction_end(&bytes[at + 2..]).ok_or(Fault::Unfinished)?;
                 Ok((Piece::Instruction, at + 2 + length + 2))
             }
             Some(_) => start_tag(bytes, at),
@@ -52,6 +52,11 @@ pub(super) fn piece(text: &str, at: usize) -> Result<(Piece, usize), Fault> {
         }
         _ => Ok(characters(bytes, at)),
     }
+}
+
+/// Where `?>` stands. The first question mark is mostly the one, and a searcher would take longer to make.
+pub(super) fn instruction_end(bytes: &[u8]) -> Option<usize> {
+    memchr::memchr_iter(b'?', bytes).find(|at| bytes.get(at + 1) == Some(&b'>'))
 }
 
 fn characters(bytes: &[u8], at: usize) -> (Piece, usize) {

@@ -85,8 +85,8 @@ pub struct Scanner<'a> {
     text: &'a str,
     /// How far it is read.
     at: usize,
-    /// `]]>` stands somewhere in it.
-    data_ends: bool,
+    /// `]` stands somewhere in it, and so may `]]>`.
+    brackets: bool,
     limits: Limits,
     scope: Scope<'a>,
     attributes: Vec<Attribute<'a>>,
@@ -136,7 +136,7 @@ impl<'a> Scanner<'a> {
         Ok(Self {
             text,
             at: 0,
-            data_ends: memchr::memmem::find(bytes, b"]]>").is_some(),
+            brackets: memchr::memchr(b']', bytes).is_some(),
             limits,
             scope: Scope::new(),
             attributes: Vec::with_capacity(4),
@@ -412,7 +412,7 @@ impl<'a> Scanner<'a> {
                 None => Ok(""),
             };
         }
-        if !self.data_ends {
+        if !self.brackets {
             return Ok(text);
         }
         match memchr::memmem::find(text.as_bytes(), b"]]>") {

@@ -13,6 +13,7 @@ pub mod again;
 pub mod buffer;
 pub mod dialog;
 pub mod digest;
+pub mod digits;
 pub mod endpoint;
 pub mod entropy;
 pub mod exchange;

@@ -1,5 +1,7 @@
 //! Messages prepared once: text between the few fields that differ from one message to the next.
 
+use rollcall_core::digits::{self, Decimal};
+
 /// What differs between two messages of a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Field {
@@ -108,27 +110,12 @@ impl Template {
 
 /// Always eight digits: Content-Length must not depend on the number.
 fn hex(number: u32, out: &mut Vec<u8>) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut digits = [0; 8];
-    for (at, digit) in digits.iter_mut().enumerate() {
-        *digit = DIGITS[(number >> (28 - 4 * at) & 15) as usize];
-    }
-    out.extend_from_slice(&digits);
+    out.extend_from_slice(&digits::hex(number.into())[8..]);
 }
 
 /// As many digits as it takes.
-fn decimal(mut number: u32, out: &mut Vec<u8>) {
-    let mut digits = [0; 10];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
+fn decimal(number: u32, out: &mut Vec<u8>) {
+    out.extend_from_slice(Decimal::of(number).as_bytes());
 }
 
 /// Eight hexadecimal digits, as templates write numbers; None if they are something else.

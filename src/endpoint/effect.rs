@@ -42,7 +42,7 @@ pub struct Settings {
     /// Seconds in Retry-After of that 503.
     pub retry_after: u32,
     /// How many answered requests are remembered for their retransmissions, over UDP. Beyond that the oldest are
-    /// forgotten before the 64*T1 of Timer J are over; half a kilobyte each.
+    /// forgotten before the 64*T1 of Timer J are over; a quarter of a kilobyte each.
     pub max_completed: usize,
 }
 

@@ -16,7 +16,9 @@ mod error;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
+use crate::digits;
 use crate::entropy::Entropy;
 use crate::exchange::Shard;
 use crate::pidf;
@@ -239,61 +241,24 @@ impl EntityTags {
     /// A new one.
     pub fn give(&mut self, entropy: &mut Entropy) -> Arc<str> {
         self.given += 1;
-        let mut tag = Hex::new();
-        tag.push(u64::from(self.shard), 2);
-        tag.dot();
-        tag.push(self.epoch, 1);
-        tag.dot();
-        tag.push(self.given, 1);
-        tag.dot();
-        tag.push(entropy.next_u64(), 16);
-        tag.as_str().into()
+        let mut tag = SmallVec::<[u8; 64]>::new();
+        let mut add = |number: u64, least: usize| {
+            let digits = digits::hex(number);
+            let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
+            tag.extend_from_slice(&digits[zeros.min(16 - least)..]);
+            tag.push(b'.');
+        };
+        add(self.shard.into(), 2);
+        add(self.epoch, 1);
+        add(self.given, 1);
+        tag.extend_from_slice(&digits::hex(entropy.next_u64()));
+        digits::text(&tag).into()
     }
 
     /// A number for a new publication, larger than all before it.
     pub fn order(&self) -> u64 {
         // 2^40 successes in one epoch would take a shard years.
         (self.epoch << 40) | self.given
-    }
-}
-
-/// Hexadecimal numbers between dots, without an allocation: four of them at most.
-struct Hex {
-    text: [u8; Self::MOST],
-    length: usize,
-}
-
-impl Hex {
-    const MOST: usize = 4 * 16 + 3;
-
-    const fn new() -> Self {
-        Self {
-            text: [0; Self::MOST],
-            length: 0,
-        }
-    }
-
-    /// Adds a number in at least so many digits.
-    fn push(&mut self, number: u64, least: u32) {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let needed = (u64::BITS - number.leading_zeros()).div_ceil(4);
-        for at in (0..needed.max(least)).rev() {
-            self.byte(DIGITS[(number >> (4 * at)) as usize & 15]);
-        }
-    }
-
-    fn dot(&mut self) {
-        self.byte(b'.');
-    }
-
-    fn byte(&mut self, byte: u8) {
-        self.text[self.length] = byte;
-        self.length += 1;
-    }
-
-    fn as_str(&self) -> &str {
-        // Digits and dots are.
-        str::from_utf8(&self.text[..self.length]).unwrap_or_default()
     }
 }
 

@@ -9,6 +9,7 @@ use memchr::memchr2;
 use super::lex::{List, is_token_text, push_unfolded};
 use super::params::Pairs;
 use super::{Message, Method, Name, StatusCode};
+use crate::digits::Decimal;
 
 /// Header lines in the making, each ended by CRLF.
 #[derive(Clone, Debug, Default)]
@@ -200,20 +201,9 @@ fn push_uri(out: &mut Vec<u8>, uri: &str) {
     out.extend_from_slice(rest);
 }
 
-/// A number in decimal digits, without the way through the formatter.
-pub(crate) fn push_number(out: &mut Vec<u8>, mut number: u32) {
-    let mut digits = [0; 10];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        // A digit fits.
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
+/// A number in decimal digits.
+pub(crate) fn push_number(out: &mut Vec<u8>, number: u32) {
+    out.extend_from_slice(Decimal::of(number).as_bytes());
 }
 
 fn push_v4(out: &mut Vec<u8>, address: Ipv4Addr) {

@@ -10,6 +10,7 @@ use super::lex::{cut, is_balanced};
 use super::params::{Pairs, is_normal};
 use super::uri::{Scheme, port};
 use super::{Host, Params, Uri, UriError};
+use crate::digits::Decimal;
 
 /// A host where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -246,7 +247,7 @@ impl<'a> UriParts<'a> {
         self.host.push(&mut aor);
         if let Some(port) = self.port {
             aor.push(':');
-            push_decimal(&mut aor, port);
+            aor.push_str(Decimal::of(port.into()).as_str());
         }
         aor
     }
@@ -265,16 +266,6 @@ fn push_v4(out: &mut String, address: Ipv4Addr) {
         if place > 0 {
             out.push('.');
         }
-        push_decimal(out, u16::from(octet));
-    }
-}
-
-/// Without the way through the formatter.
-fn push_decimal(out: &mut String, number: u16) {
-    let digits = [10_000, 1000, 100, 10, 1].map(|unit| number / unit % 10);
-    let first = digits.iter().position(|digit| *digit > 0).unwrap_or(4);
-    for digit in &digits[first..] {
-        // A digit fits.
-        out.push(char::from(b'0' + *digit as u8));
+        out.push_str(Decimal::of(octet.into()).as_str());
     }
 }

@@ -6,9 +6,10 @@
 use std::sync::Arc;
 
 use super::block::{Block, Parts};
-use super::from::From;
+use super::from::FromLine;
 use super::members::Members;
 use super::{LocalTag, Notify, SubscribeError};
+use crate::digits;
 use crate::exchange::{Destination, Flow, Identity, Incoming, LOCAL_CONTACT, Outgoing, Token};
 use crate::registry::{Span, SubscriptionRecord};
 use crate::sip::{Head, HeaderError, Message, Method, Name, NameAddr, Uri, push_address};
@@ -26,7 +27,7 @@ pub struct Dialog {
     pub tag: LocalTag,
     /// Header lines from Route to Call-ID without what `from` says, target, first route, account and flow.
     block: Block,
-    from: From,
+    from: FromLine,
     call_id: Span,
     remote_tag: Span,
     direct: bool,
@@ -66,7 +67,7 @@ impl Dialog {
         let from_at = u16::try_from(head.as_bytes().len()).map_err(|_| too_large())?;
         if !known {
             let tag = tag.digits();
-            let tag = str::from_utf8(&tag).unwrap_or_default();
+            let tag = digits::text(&tag);
             head.text(Name::From, &[&to, ";tag=", tag].concat());
         }
         let remote_at = head.as_bytes().len();
@@ -92,9 +93,9 @@ impl Dialog {
         let remote_tag = remote_tag.ok_or_else(too_large)?;
         let mut head = Vec::from(head);
         let (from, call_id, remote_tag) = if known {
-            (From::Line(from_at), call_id, remote_tag)
+            (FromLine::Line(from_at), call_id, remote_tag)
         } else {
-            let from = From::take(&mut head, aor, tag).ok_or_else(too_large)?;
+            let from = FromLine::take(&mut head, aor, tag).ok_or_else(too_large)?;
             let without = |span| from.without(span, aor);
             (from, without(call_id), without(remote_tag))
         };
@@ -132,7 +133,7 @@ impl Dialog {
         let contact_at = memchr::memmem::rfind(&record.head, b"\r\nContact: ");
         let lines = contact_at.map_or(record.head.len(), |at| at + 2);
         let mut head = record.head[..lines].to_vec();
-        let from = From::take(&mut head, &record.aor, tag)?;
+        let from = FromLine::take(&mut head, &record.aor, tag)?;
         let parts = Parts {
             head: &head,
             target: &record.target,

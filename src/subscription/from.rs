@@ -5,7 +5,7 @@ use crate::registry::Span;
 
 /// What of our From line is left out of a dialog's header lines, as it can be made again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum From {
+pub(super) enum FromLine {
     /// The whole line, which belongs there.
     Line(u16),
     /// Our tag, which belongs there.
@@ -18,7 +18,7 @@ const BEFORE: &[u8] = b"From: <";
 const BETWEEN: &[u8] = b">;tag=";
 const BEHIND: &[u8] = b"\r\n";
 
-impl From {
+impl FromLine {
     /// Takes as much as possible out of header lines; `None` if they are longer than 64 KiB.
     pub fn take(head: &mut Vec<u8>, aor: &str, tag: LocalTag) -> Option<Self> {
         let digits = tag.digits();
@@ -102,7 +102,7 @@ mod tests {
     };
 
     /// What is left of header lines, and where `part` is in them and in the whole.
-    fn round_trip(text: &str, part: &str) -> (From, String) {
+    fn round_trip(text: &str, part: &str) -> (FromLine, String) {
         let whole = text.replace("TAG", &TAG.to_string());
         let at = |text: &str| {
             let start = text.rfind(part).expect("it is there");
@@ -112,7 +112,7 @@ mod tests {
             }
         };
         let mut head = whole.clone().into_bytes();
-        let from = From::take(&mut head, "sip:bob@h", TAG).expect("it fits");
+        let from = FromLine::take(&mut head, "sip:bob@h", TAG).expect("it fits");
         let left = String::from_utf8(head).expect("text");
         let mut again = Vec::new();
         from.put(left.as_bytes(), "sip:bob@h", TAG, &mut again);
@@ -128,20 +128,20 @@ mod tests {
         let line = "From: <sip:bob@h>;tag=TAG\r\n";
         assert_eq!(
             round_trip(&[line, rest].concat(), "c"),
-            (From::Line(0), rest.to_owned())
+            (FromLine::Line(0), rest.to_owned())
         );
         let route = "Route: <sip:p>\r\n";
         assert_eq!(
             round_trip(&[route, line, rest].concat(), "7"),
-            (From::Line(16), [route, rest].concat())
+            (FromLine::Line(16), [route, rest].concat())
         );
         let named = "From: \"Bob\" <sip:bob@h>;tag=TAG;x\r\n";
         let (from, left) = round_trip(&[named, rest].concat(), "c");
-        assert_eq!(from, From::Tag(28));
+        assert_eq!(from, FromLine::Tag(28));
         assert_eq!(
             left,
             ["From: \"Bob\" <sip:bob@h>;tag=;x\r\n", rest].concat()
         );
-        assert_eq!(round_trip(rest, "c"), (From::Whole, rest.to_owned()));
+        assert_eq!(round_trip(rest, "c"), (FromLine::Whole, rest.to_owned()));
     }
 }

@@ -1,5 +1,6 @@
 //! Our tag of a dialog (RFC 3261, 19.3).
 
+use crate::digits;
 use crate::exchange::Shard;
 
 /// Our tag of a dialog: the shard in two hexadecimal digits, then 64 random bits in sixteen.
@@ -31,24 +32,22 @@ impl LocalTag {
 
     /// Its text.
     pub fn digits(self) -> [u8; Self::LENGTH] {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let number = u128::from(self.shard) << 64 | u128::from(self.dialog);
-        let mut digits = [0; Self::LENGTH];
-        for (place, digit) in digits.iter_mut().rev().enumerate() {
-            *digit = DIGITS[(number >> (4 * place) & 15) as usize];
-        }
-        digits
+        let mut text = [0; Self::LENGTH];
+        let shard = digits::hex(self.shard.into());
+        text[..2].copy_from_slice(&shard[14..]);
+        text[2..].copy_from_slice(&digits::hex(self.dialog));
+        text
     }
 }
 
 impl From<LocalTag> for String {
     fn from(tag: LocalTag) -> Self {
-        str::from_utf8(&tag.digits()).unwrap_or_default().to_owned()
+        digits::text(&tag.digits()).to_owned()
     }
 }
 
 impl std::fmt::Display for LocalTag {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(str::from_utf8(&self.digits()).unwrap_or_default())
+        f.write_str(digits::text(&self.digits()))
     }
 }

@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 
+use crate::digits;
 use crate::exchange::{Flow, Shard};
 use crate::keyed::Secret;
 use crate::sip::{CSeq, Host, Message, Method, Name, Via};
@@ -19,10 +20,7 @@ pub fn branch_start(shard: Shard) -> String {
 
 /// Adds a token in 16 hexadecimal digits.
 pub fn push_token(branch: &mut String, token: u64) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for at in (0..16).rev() {
-        branch.push(char::from(DIGITS[(token >> (4 * at)) as usize & 15]));
-    }
+    branch.push_str(digits::text(&digits::hex(token)));
 }
 
 /// The shard and the token of a branch that [`branch_start`] and [`push_token`] made; None for anybody else's.

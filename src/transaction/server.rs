@@ -370,6 +370,11 @@ impl Servers {
     }
 
     #[cfg(test)]
+    pub(super) fn room(&self) -> usize {
+        self.by_key.capacity() + self.merges.capacity() + self.completed.rows.capacity()
+    }
+
+    #[cfg(test)]
     pub(super) fn waiting(&self) -> usize {
         self.waiting.rows.len()
     }

@@ -467,3 +467,22 @@ fn answered_requests_do_not_pile_up_behind_one_that_is_not() {
     assert!(servers.waiting() <= 1026, "{}", servers.waiting());
     assert_eq!(servers.give_up(at(640), &mut wheel), 1);
 }
+
+#[test]
+fn what_a_crowd_took_is_given_back_when_it_is_gone() {
+    let (mut servers, mut wheel) = (Servers::new(100_000), Wheel::new());
+    let pending = serve().0.pending(1 << 32).cloned().expect("pending");
+    for request in 0..20_000 {
+        let key = key(&request.to_string());
+        let merge = Some((request, 1));
+        let number = servers.begin(at(1), &mut wheel, &TIMERS, key, merge, pending.clone());
+        servers.complete(at(1), &mut wheel, &TIMERS, number, answer());
+    }
+    assert!(servers.room() >= 60_000);
+    servers.expire(at(641), &mut wheel);
+    assert!(
+        servers.is_empty() && servers.room() < 10_000,
+        "{}",
+        servers.room()
+    );
+}

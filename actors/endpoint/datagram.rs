@@ -17,7 +17,7 @@ use super::{Endpoint, trace};
 use crate::transport::{Datagram, Pool};
 
 /// Datagrams read at one wake-up before the actor gets them.
-const BATCH: usize = 64;
+pub(super) const BATCH: usize = 64;
 
 /// Datagrams that wait while the kernel takes no more; beyond that they are dropped, as UDP may.
 const BACKLOG: usize = 4096;

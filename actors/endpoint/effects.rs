@@ -7,6 +7,7 @@ use rollcall_core::exchange::{Flow, Incoming, Reply, Transport};
 use rollcall_core::sip::StatusCode;
 
 use super::connection::Queued;
+use super::datagram::BATCH;
 use super::{Connections, Endpoint, HandOver, Handed, trace};
 use crate::messages::{ModuleInput, ToModule};
 
@@ -132,7 +133,11 @@ impl Endpoint {
         // A handful at most: searching them is the fastest way.
         match self.to_modules.iter_mut().find(|(to, _)| *to == origin) {
             Some((_, inputs)) => inputs.push(input),
-            None => self.to_modules.push((origin, vec![input])),
+            None => {
+                let mut inputs = Vec::with_capacity(BATCH);
+                inputs.push(input);
+                self.to_modules.push((origin, inputs));
+            }
         }
     }
 

@@ -202,10 +202,12 @@ impl Registry {
     fn done(&mut self, ctx: &mut Context<Self>) {
         for (batch, endpoint) in self.batches.iter_mut().zip(&self.endpoints) {
             if !batch.is_empty() {
+                // The next one is likely to be as long.
+                let next = Vec::with_capacity(batch.len());
                 endpoint.do_send(FromModule {
                     module: self.module,
                     shard: self.shard,
-                    outputs: std::mem::take(batch),
+                    outputs: std::mem::replace(batch, next),
                 });
             }
         }

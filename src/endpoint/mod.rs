@@ -26,6 +26,7 @@ mod modules;
 mod outgoing;
 mod redirect;
 mod respond;
+mod sender;
 mod succession;
 
 use std::collections::BTreeMap;
@@ -105,7 +106,7 @@ pub struct Endpoint {
     /// The Server line of responses and the User-Agent line of requests; empty for none.
     server_name: String,
     user_agent: String,
-    senders: outgoing::Senders,
+    senders: sender::Senders,
     /// Finds where requests want the address that they leave from.
     local_contact: memchr::memmem::Finder<'static>,
     /// For building responses, which are then copied once into a buffer of their exact size.
@@ -141,7 +142,7 @@ impl Endpoint {
             trusted: FxHashSet::default(),
             certified: FxHashSet::default(),
             key: Vec::new(),
-            senders: outgoing::Senders::default(),
+            senders: sender::Senders::default(),
             local_contact: memchr::memmem::Finder::new(LOCAL_CONTACT),
             buffer: Vec::new(),
         }

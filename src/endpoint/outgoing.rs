@@ -5,18 +5,15 @@ use std::net::{IpAddr, SocketAddr};
 use bytes::Bytes;
 
 use super::locate::Failure;
-use super::{Effect, Endpoint, Origin, Settings};
+use super::{Effect, Endpoint, Origin};
 use crate::exchange::{Destination, Flow, LOCAL_CONTACT, Outgoing, Token, Transport};
 use crate::resolve::Wanted;
 use crate::sip::{Host, Scheme, Uri, write_request};
 use crate::time::Timestamp;
-use crate::transaction::{self, branch_start, push_token};
+use crate::transaction;
 
 /// How many more hops a request of ours may take (RFC 3261, 8.1.1.6).
 const MAX_FORWARDS: u8 = 70;
-
-/// Addresses of ours of which what they write in headers is remembered.
-const MOST_SENDERS: usize = 64;
 
 /// What waits for the transport to find a way.
 #[derive(Debug)]
@@ -400,14 +397,12 @@ impl Endpoint {
             .as_mut()
             .and_then(|account| account.authorize(outgoing, &mut self.entropy));
         let sender = self.senders.of(&self.settings, flow.transport, ours);
-        sender.via.truncate(sender.fixed);
-        push_token(&mut sender.via, token);
-        sender.via.push_str(sender.params);
+        sender.begin(token);
         let head = &outgoing.head[..];
         let (front, contact, rest) = match self.local_contact.find(head) {
             Some(at) => (
                 &head[..at],
-                sender.contact.as_bytes(),
+                sender.contact().as_bytes(),
                 &head[at + LOCAL_CONTACT.len()..],
             ),
             None => (head, &[][..], &[][..]),
@@ -426,65 +421,12 @@ impl Endpoint {
             &mut bytes,
             &outgoing.method,
             &outgoing.uri,
-            &sender.via,
+            sender.via(),
             MAX_FORWARDS,
             &heads,
             &outgoing.body,
         );
         bytes.into()
-    }
-}
-
-/// What requests say of us who leave from one of our addresses.
-#[derive(Debug)]
-struct Sender {
-    transport: Transport,
-    ours: SocketAddr,
-    /// As in Contact.
-    contact: String,
-    /// The top Via of the last request.
-    via: String,
-    /// How much of it all have in common: up to the token of the branch.
-    fixed: usize,
-    /// What stands behind the branch.
-    params: &'static str,
-}
-
-/// Our addresses that requests leave from, the latest found first: there are as many as a machine has networks.
-#[derive(Debug, Default)]
-pub(super) struct Senders(Vec<Sender>);
-
-impl Senders {
-    fn of(&mut self, settings: &Settings, transport: Transport, ours: SocketAddr) -> &mut Sender {
-        let known = |sender: &Sender| sender.transport == transport && sender.ours == ours;
-        let at = self.0.iter().position(known).unwrap_or_else(|| {
-            // Connections that we opened leave from a port each; where we listen at none they show it.
-            if self.0.len() >= MOST_SENDERS {
-                self.0.clear();
-            }
-            self.0.push(Sender::new(settings, transport, ours));
-            self.0.len() - 1
-        });
-        &mut self.0[at]
-    }
-}
-
-impl Sender {
-    fn new(settings: &Settings, transport: Transport, ours: SocketAddr) -> Self {
-        let cookie = branch_start(settings.shard);
-        let via = format!("SIP/2.0/{} {ours};branch={cookie}", transport.via());
-        Self {
-            transport,
-            ours,
-            contact: format!("{ours};transport={}", transport.param()),
-            fixed: via.len(),
-            via,
-            params: match transport {
-                Transport::Udp => ";rport",
-                Transport::Tls if settings.alias => ";alias",
-                Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => "",
-            },
-        }
     }
 }
 

@@ -71,8 +71,8 @@ pub(super) struct Pending {
     run: u64,
     /// Of the last commit.
     number: u64,
-    /// By number, the last ones: a store answers roughly in their order, mostly at once. None: it has answered.
-    held: VecDeque<Option<(Option<Lock>, Held)>>,
+    /// By number. Hashed, as a table keeps its room while there are none, which is mostly.
+    held: FxHashMap<u64, (Option<Lock>, Held)>,
     /// Requests waiting behind a lock, in order of arrival. A lock is held as long as it stands here.
     locks: FxHashMap<Lock, VecDeque<Incoming>>,
     /// Removals that the store did not take.
@@ -85,7 +85,7 @@ impl Pending {
             shard,
             run,
             number: 0,
-            held: VecDeque::new(),
+            held: FxHashMap::default(),
             locks: FxHashMap::default(),
             refused: Vec::new(),
         }
@@ -96,7 +96,7 @@ impl Pending {
     }
 
     pub fn unanswered(&self) -> Vec<TransactionId> {
-        let held = self.held.iter().flatten();
+        let held = self.held.values();
         let held = held.filter_map(|(_, held)| held.transaction());
         let waiting = self
             .locks
@@ -108,8 +108,7 @@ impl Pending {
 
     /// The request that waits for the outcome of a commit, and those that wait behind it.
     pub fn resting_on(&self, op: OpId) -> impl Iterator<Item = TransactionId> {
-        let place = self.place(op);
-        let held = place.and_then(|place| self.held[place].as_ref());
+        let held = self.held.get(&op.number).filter(|_| op.run == self.run);
         let lock = held.and_then(|(lock, _)| *lock);
         let behind = lock.and_then(|lock| self.locks.get(&lock));
         let behind = behind.into_iter().flatten();
@@ -120,32 +119,19 @@ impl Pending {
 
     /// How many commits are under way.
     pub fn len(&self) -> usize {
-        self.held.iter().flatten().count()
+        self.held.len()
     }
 
     /// Keeps what rests on the next commit, whose number it gives.
     fn hold(&mut self, lock: Option<Lock>, held: Held) -> u64 {
         self.number += 1;
-        self.held.push_back(Some((lock, held)));
+        self.held.insert(self.number, (lock, held));
         self.number
     }
 
     /// What rests on a commit, once.
     fn take(&mut self, op: OpId) -> Option<(Option<Lock>, Held)> {
-        let place = self.place(op)?;
-        let taken = self.held[place].take();
-        while let Some(None) = self.held.front() {
-            self.held.pop_front();
-        }
-        taken
-    }
-
-    /// Where a commit stands, if it is one of this run and not long over.
-    fn place(&self, op: OpId) -> Option<usize> {
-        // How many commits are younger.
-        let after = usize::try_from(self.number.checked_sub(op.number)?).ok()?;
-        let place = self.held.len().checked_sub(after + 1)?;
-        (op.run == self.run).then_some(place)
+        (op.run == self.run).then(|| self.held.remove(&op.number))?
     }
 }
 

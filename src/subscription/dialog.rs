@@ -55,20 +55,19 @@ impl Dialog {
         let to = request.text(Name::To).unwrap_or_default();
         let remote = request.text(Name::From).unwrap_or_default();
         let remote_tag = request.checked_from_tag()?.unwrap_or_default();
-        request.checked_to_tag()?;
         let call_id = request.call_id()?;
         let too_large = || SubscribeError::DialogTooLarge;
         let mut head = Head::with_capacity(320);
         for route in &routes {
             head.line(Name::Route, route);
         }
-        // To as it came is our From, with our tag.
+        // To is our From, with our tag.
         let known = to.strip_prefix('<').and_then(|uri| uri.strip_suffix('>')) == Some(aor);
         let from_at = u16::try_from(head.as_bytes().len()).map_err(|_| too_large())?;
         if !known {
-            let tag = tag.digits();
-            let tag = digits::text(&tag);
-            head.text(Name::From, &[&to, ";tag=", tag].concat());
+            let mut local = request.to()?;
+            local.params.set("tag", Some(digits::text(&tag.digits())));
+            head.line(Name::From, &local);
         }
         let remote_at = head.as_bytes().len();
         head.text(Name::To, &remote);

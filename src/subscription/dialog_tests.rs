@@ -115,6 +115,17 @@ fn it_is_found_by_call_id_and_the_peers_tag_also_when_the_tag_stands_elsewhere_t
 }
 
 #[test]
+fn an_empty_tag_in_to_gives_way_to_ours() {
+    let request = "SUBSCRIBE sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/UDP [::1]:5070;branch=z9hG4bK1\r\n\
+         From: <sip:alice@example.com>;tag=7\r\nTo: <sip:bob@example.com>;tag=\r\nCall-ID: c\r\n\
+         CSeq: 8 SUBSCRIBE\r\nContact: <sip:a@h>\r\nContent-Length: 0\r\n\r\n";
+    let dialog = Dialog::open(&incoming(request), "sip:bob@example.com", TAG, 1);
+    let notify = send(&mut dialog.expect("a dialog"), 1);
+    let from = "From: <sip:bob@example.com>;tag=ab0000000000000012\r\nTo: ";
+    assert!(text(&notify).starts_with(from), "{}", text(&notify));
+}
+
+#[test]
 fn it_is_the_same_after_the_store() {
     let mut dialog = open("<sip:alice@example.com>;tag=77", "c1");
     let record = dialog.record(

@@ -135,8 +135,15 @@ fn source(key: &mut Vec<u8>, flow: &Flow) {
 fn sent_by(key: &mut Vec<u8>, via: &Via) {
     match &via.host {
         Host::Name(name) => text(key, name),
-        Host::V4(address) => key.extend_from_slice(&address.octets()),
-        Host::V6(address) => key.extend_from_slice(&address.octets()),
+        // After a zero, with which no name begins.
+        Host::V4(address) => {
+            key.push(0);
+            key.extend_from_slice(&address.octets());
+        }
+        Host::V6(address) => {
+            key.push(0);
+            key.extend_from_slice(&address.octets());
+        }
     }
     key.extend_from_slice(&via.port.unwrap_or(5060).to_be_bytes());
 }
@@ -222,6 +229,9 @@ mod tests {
             "method"
         );
         assert_ne!(same, key(PUBLISH, 5064), "source");
+        let [name, address] =
+            ["abc", "97.98.99.0"].map(|host| key(&PUBLISH.replace("127.0.0.1:5062", host), 5062));
+        assert_ne!(name, address, "a name with the bytes of an address");
     }
 
     #[test]

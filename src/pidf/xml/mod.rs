@@ -2,7 +2,7 @@
 //!
 //! What a SIP server must refuse is refused: an unclosed or second root, text outside it, control characters, undeclared
 //! prefixes, attributes twice under two prefixes, a DOCTYPE. [`Scanner`] does so with limits, in one pass and in linear
-//! time. It is our own since it is a third of what a PUBLISH costs (docs/adr/0010).
+//! time. Why it is our own: docs/adr/0010.
 
 mod attributes;
 mod chars;

@@ -105,6 +105,21 @@ fn a_refresh_extends_the_subscription_and_is_answered_by_a_notify() {
 }
 
 #[test]
+fn a_refresh_that_asks_for_less_brings_the_end_forward() {
+    let mut desk = Desk::new();
+    desk.subscribe("Expires: 600");
+    desk.answer("200 OK");
+    desk.subscribe(&format!("{WITHIN}|Expires: 100"));
+    desk.answer("200 OK");
+    desk.happened();
+    desk.pass(99_999);
+    assert_eq!(desk.happened(), Vec::<String>::new());
+    desk.pass(1);
+    assert_eq!(desk.happened().len(), 2, "out of the store, and told");
+    assert_eq!(desk.registry.next_wake(), None);
+}
+
+#[test]
 fn the_end_told_counts_down_in_whole_seconds() {
     let mut desk = Desk::new();
     desk.subscribe("Expires: 100");

@@ -1,4 +1,4 @@
-//! UDP: one task reads each socket in batches; the actor sends at once, and queues only while the kernel is full.
+//! UDP: one task reads each socket in batches; the actor sends at the end of a pass, and queues only while the kernel is full.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -14,6 +14,7 @@ use rollcall_core::stun;
 use tokio::task::JoinHandle;
 
 use super::{Endpoint, trace};
+use crate::transport::bundle::{Bundle, largest_after};
 use crate::transport::{Datagram, Pool};
 
 /// Datagrams read at one wake-up before the actor gets them.
@@ -42,6 +43,21 @@ pub(super) struct Port {
     backlog: Rc<RefCell<VecDeque<(Bytes, SocketAddr)>>>,
     /// Datagrams that waited in vain.
     lost: Rc<Cell<u64>>,
+    /// The largest datagram that goes in a bundle, as far as is known: a way that takes only smaller ones makes it smaller.
+    largest_in_bundle: usize,
+}
+
+/// What became of datagrams to one place.
+#[derive(Debug, Default)]
+pub(super) struct Sent {
+    /// Taken by the kernel, or waiting for it.
+    pub sent: u64,
+    /// Dropped: too many wait.
+    pub dropped: u64,
+    /// Refused by the kernel.
+    pub failed: u64,
+    /// Why, of the first that was.
+    pub error: Option<io::Error>,
 }
 
 impl Port {
@@ -55,6 +71,7 @@ impl Port {
         let socket = Rc::new(socket);
         let reader = actix_rt::spawn(read(Rc::clone(&socket), port, endpoint));
         Self {
+            largest_in_bundle: socket.largest_in_bundle(),
             socket,
             bound,
             reader,
@@ -63,26 +80,51 @@ impl Port {
         }
     }
 
-    /// Sends now or, if the kernel is full, soon. False if there was no more room to wait.
-    pub fn send(&self, bytes: Bytes, to: SocketAddr) -> io::Result<bool> {
-        let mut backlog = self.backlog.borrow_mut();
-        if backlog.is_empty() {
-            match self.socket.try_send_to(&bytes, to) {
+    /// Sends to one place in this order, now or, if the kernel is full, soon.
+    pub fn send(&mut self, datagrams: &[Bytes], to: SocketAddr, so_far: &mut Sent) {
+        let mut rest = datagrams;
+        while let [first, ..] = rest {
+            if !self.backlog.borrow().is_empty() {
+                return self.wait(rest, to, so_far);
+            }
+            let bundle = Bundle::of(rest, self.largest_in_bundle);
+            let (count, result) = match &bundle {
+                Some(bundle) => (bundle.count(), self.socket.try_send_bundle(bundle, to)),
+                None => (1, self.socket.try_send_to(first, to)),
+            };
+            match result {
+                Ok(()) => so_far.sent += count as u64,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     actix_rt::spawn(drain(
                         Rc::clone(&self.socket),
                         Rc::clone(&self.backlog),
                         Rc::clone(&self.lost),
                     ));
+                    return self.wait(rest, to, so_far);
                 }
-                result => return result.map(|()| true),
+                Err(error) => {
+                    if let Some(bundle) = bundle
+                        && let Some(largest) = largest_after(&error, bundle.size())
+                    {
+                        tracing::debug!(%to, %error, largest, "datagrams of {} bytes go alone", bundle.size());
+                        self.largest_in_bundle = largest;
+                        continue;
+                    }
+                    so_far.failed += count as u64;
+                    so_far.error.get_or_insert(error);
+                }
             }
+            rest = &rest[count..];
         }
-        if backlog.len() >= BACKLOG {
-            return Ok(false);
-        }
-        backlog.push_back((bytes, to));
-        Ok(true)
+    }
+
+    /// Lets datagrams wait for the kernel, behind those that do.
+    fn wait(&self, datagrams: &[Bytes], to: SocketAddr, so_far: &mut Sent) {
+        let mut backlog = self.backlog.borrow_mut();
+        let room = (BACKLOG - backlog.len()).min(datagrams.len());
+        backlog.extend(datagrams[..room].iter().map(|bytes| (bytes.clone(), to)));
+        so_far.sent += room as u64;
+        so_far.dropped += (datagrams.len() - room) as u64;
     }
 
     /// How many datagrams waited for the kernel and then could not be sent.
@@ -215,12 +257,12 @@ impl Handler<Datagrams> for Endpoint {
 
 impl Endpoint {
     /// The socket that a flow goes out from: the one it came in by, or else any of its address family.
-    pub(super) fn port_for(&mut self, flow: &Flow) -> Option<&Port> {
+    pub(super) fn port_for(&mut self, flow: &Flow) -> Option<&mut Port> {
         let alike = |p: &Port| p.bound.is_ipv4() == flow.remote.is_ipv4();
         let exact = self.ports.iter().position(|p| {
             alike(p) && self.locals.seen(Transport::Udp, p.bound, flow.remote) == flow.local
         });
         let at = exact.or_else(|| self.ports.iter().position(alike))?;
-        self.ports.get(at)
+        self.ports.get_mut(at)
     }
 }

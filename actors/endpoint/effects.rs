@@ -89,23 +89,6 @@ impl Endpoint {
         }
     }
 
-    pub(super) fn send_datagram(&mut self, flow: Flow, bytes: Bytes) {
-        let result = match self.port_for(&flow) {
-            Some(port) => port
-                .send(bytes, flow.remote)
-                .map_err(|error| error.to_string()),
-            None => Err("no UDP socket of that address family".to_owned()),
-        };
-        match result {
-            Ok(true) => self.counters.datagrams_sent += 1,
-            Ok(false) => self.counters.datagrams_dropped += 1,
-            Err(reason) => {
-                self.counters.socket_errors += 1;
-                self.ask(|core, now, out| core.send_failed(now, &flow, &reason, out));
-            }
-        }
-    }
-
     fn deliver(&mut self, origin: Origin, incoming: Incoming) {
         let clock = self.clock;
         self.spans.request(&incoming, || clock.now());

@@ -41,6 +41,7 @@ mod effects;
 mod guard;
 mod listen;
 mod local;
+mod outbox;
 mod route;
 mod spans;
 mod stream;
@@ -52,6 +53,7 @@ use connection::Connections;
 use datagram::Port;
 use guard::Guarded;
 use local::Locals;
+use outbox::Outbox;
 use route::Routes;
 use spans::Spans;
 
@@ -195,6 +197,8 @@ pub struct Endpoint {
     counters: Counters,
     /// What the core wants, in order. Kept, to be filled again without an allocation.
     effects: Vec<Effect>,
+    /// Datagrams that go out then.
+    outbox: Outbox,
     /// What goes to each module instance when the message at hand is done.
     to_modules: Vec<(Origin, Vec<ModuleInput>)>,
     /// Connections whose end the modules learn then.
@@ -236,6 +240,7 @@ impl Endpoint {
             spans,
             counters: Counters::default(),
             effects: Vec::new(),
+            outbox: Outbox::default(),
             to_modules: Vec::new(),
             closed: Vec::new(),
             to_shards: BTreeMap::new(),
@@ -286,9 +291,14 @@ impl Endpoint {
         self.spans.received(&self.effects[before..]);
     }
 
-    /// Ends the handling of a message: runs all effects, sends the batches off, arms the alarm.
+    /// Ends the handling of a message: runs all effects, sends datagrams and batches off, arms the alarm.
     fn settle(&mut self, ctx: &mut Context<Self>) {
         self.run_effects(ctx);
+        while !self.outbox.is_empty() {
+            self.send_datagrams();
+            // The core wants more where something could not be sent.
+            self.run_effects(ctx);
+        }
         self.flush();
         self.arm(ctx);
     }

@@ -96,6 +96,7 @@ async fn failure(module: &mut ModuleProbe) -> String {
     }
 }
 
+mod datagrams;
 mod servers;
 mod streams;
 
@@ -336,7 +337,7 @@ fn the_same_seed_gives_the_same_trace_of_datagrams() {
                 jitter: ms(30),
                 loss: 0.2,
                 duplicate: 0.1,
-                reorder: 0.0,
+                ..Link::default()
             };
             world.memory().set_default_link(link);
             let seen = Arc::new(Mutex::new((rustc_hash::FxHasher::default(), 0)));

@@ -244,19 +244,20 @@ impl ModuleProbe {
 
     /// Answers a request.
     pub fn reply(&self, reply: Reply) {
-        self.output(ModuleOutput::Reply(reply));
+        self.outputs(vec![ModuleOutput::Reply(reply)]);
     }
 
     /// Sends a request.
     pub fn send(&self, outgoing: Outgoing) {
-        self.output(ModuleOutput::Send(outgoing));
+        self.outputs(vec![ModuleOutput::Send(outgoing)]);
     }
 
-    fn output(&self, output: ModuleOutput) {
+    /// Tells the endpoint several things at once.
+    pub fn outputs(&self, outputs: Vec<ModuleOutput>) {
         self.endpoint.do_send(FromModule {
             module: self.module,
             shard: 0,
-            outputs: vec![output],
+            outputs,
         });
     }
 }

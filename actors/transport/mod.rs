@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub mod bundle;
 pub mod codec;
 mod icmp;
 pub mod memory;
@@ -18,6 +19,7 @@ mod real;
 pub mod tls;
 pub mod web;
 
+pub use bundle::Bundle;
 pub use memory::{MemoryHost, MemoryNetwork};
 pub use pool::Pool;
 pub use tls::Tls;
@@ -212,6 +214,23 @@ impl Datagram {
         match &self.0 {
             AnyDatagram::Real(socket) => socket.try_send_to(bytes, to),
             AnyDatagram::Memory(socket) => socket.try_send_to(bytes, to),
+        }
+    }
+
+    /// The largest datagram that may go in a [`Bundle`], in bytes, as far as the socket knows; 0 if they all go alone.
+    pub fn largest_in_bundle(&self) -> usize {
+        match &self.0 {
+            AnyDatagram::Real(socket) => socket.largest_in_bundle(),
+            AnyDatagram::Memory(_) => bundle::MAX_BYTES,
+        }
+    }
+
+    /// Sends all of a bundle now, or none: with [`io::ErrorKind::WouldBlock`], with an error of
+    /// [`bundle::largest_after`] if single ones may go, or with one that those would meet as well.
+    pub fn try_send_bundle(&self, bundle: &Bundle<'_>, to: SocketAddr) -> io::Result<()> {
+        match &self.0 {
+            AnyDatagram::Real(socket) => socket.try_send_bundle(bundle, to),
+            AnyDatagram::Memory(socket) => socket.try_send_bundle(bundle, to),
         }
     }
 

@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::Notify;
 
 use super::pool::{MAX_DATAGRAM, Pool};
-use super::{Duplex, icmp};
+use super::{Bundle, Duplex, bundle, icmp};
 
 /// What we ask of the kernel for bursts of datagrams; it gives what `net.core.rmem_max` allows.
 const RECEIVE_BUFFER: usize = 4 << 20;
@@ -60,6 +60,7 @@ pub(super) struct RealDatagram {
     unreachable: Mutex<VecDeque<SocketAddr>>,
     /// Wakes who waits to read, when sending has come upon such a place first.
     noted: Notify,
+    largest_in_bundle: usize,
 }
 
 impl RealDatagram {
@@ -86,6 +87,18 @@ impl RealDatagram {
 
     pub fn try_send_to(&self, bytes: &Bytes, to: SocketAddr) -> io::Result<()> {
         self.heed(|socket| socket.try_send_to(bytes, to).map(|_| ()))
+    }
+
+    pub fn largest_in_bundle(&self) -> usize {
+        self.largest_in_bundle
+    }
+
+    pub fn try_send_bundle(&self, bundle: &Bundle<'_>, to: SocketAddr) -> io::Result<()> {
+        self.heed(|socket| {
+            socket.try_io(Interest::WRITABLE, || {
+                bundle::send(socket, bundle, Some(to))
+            })
+        })
     }
 
     /// A place that can't be reached, each once for each time that ICMP said so.
@@ -161,6 +174,7 @@ pub(super) fn datagram(addr: SocketAddr, reuse_port: bool) -> io::Result<RealDat
     }
     icmp::ask(&socket, addr.is_ipv6())?;
     Ok(RealDatagram {
+        largest_in_bundle: bundle::largest(&socket),
         socket: UdpSocket::from_std(socket.into())?,
         unreachable: Mutex::default(),
         noted: Notify::new(),
@@ -210,9 +224,14 @@ mod tests {
     use std::collections::BTreeSet;
 
     use futures_util::FutureExt;
+    use tokio::time::timeout;
 
     use super::*;
     use crate::testkit::{LIMIT, in_real_time};
+
+    async fn timely<T>(what: impl Future<Output = T>) -> T {
+        timeout(LIMIT, what).await.expect("in time")
+    }
 
     #[tokio::test]
     async fn a_free_port_to_share_is_nobody_elses() {
@@ -255,8 +274,7 @@ mod tests {
                     }
                 }
             };
-            let told = tokio::time::timeout(LIMIT, told).await.expect("in time");
-            assert_eq!(told, nobody);
+            assert_eq!(timely(told).await, nobody);
             let mut pool = Pool::new();
             let own = socket.local_addr().expect("a bound socket");
             for _ in 0..20 {
@@ -270,6 +288,52 @@ mod tests {
             // Nothing is left that would wake it again and again.
             let woken = || socket.readable().now_or_never().is_some();
             assert!((0..3).any(|_| !woken()), "it can't wait any more");
+        });
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_bundle_arrives_as_its_datagrams_and_tells_of_a_closed_port_as_they_would() {
+        in_real_time(async {
+            for free in [
+                SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+                SocketAddr::from((Ipv6Addr::LOCALHOST, 0)),
+            ] {
+                let socket = datagram(free, false).expect("a free port");
+                let own = socket.local_addr().expect("a bound socket");
+                let other = datagram(free, false).expect("a free port");
+                let there = other.local_addr().expect("a bound socket");
+                let closed = datagram(free, false).expect("a free port");
+                let nobody = closed.local_addr().expect("a bound socket");
+                drop(closed);
+                assert!(socket.largest_in_bundle() > 0, "a kernel older than 4.18?");
+                let text = |n: usize| {
+                    let body = "b".repeat(500 + n % 3);
+                    let size = body.len();
+                    format!("NOTIFY sip:{n:02} SIP/2.0\r\nContent-Length: {size}\r\n\r\n{body}")
+                };
+                let all: Vec<Bytes> = (0..60).map(|n| text(n).into()).collect();
+                let bundle = Bundle::of(&all, socket.largest_in_bundle()).expect("a bundle");
+                assert_eq!(bundle.count(), all.len());
+                let cut = bundle.cut();
+                socket.writable().await.expect("room");
+                let mut pool = Pool::new();
+                for _ in 0..4 {
+                    socket
+                        .try_send_bundle(&bundle, nobody)
+                        .expect("not told here");
+                    socket
+                        .try_send_bundle(&bundle, there)
+                        .expect("another place");
+                    for datagram in &cut {
+                        timely(other.readable()).await.expect("a datagram");
+                        let received = other.try_recv(&mut pool).expect("a datagram");
+                        assert_eq!(received, (datagram.clone(), own));
+                    }
+                }
+                timely(socket.readable()).await.expect("an error to read");
+                assert_eq!(socket.try_unreachable(), Some(nobody));
+            }
         });
     }
 }

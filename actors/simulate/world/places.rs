@@ -22,6 +22,8 @@ pub(super) fn link(settings: &config::Simulate) -> Link {
         loss: network.loss,
         duplicate: network.duplicate,
         reorder: network.reorder,
+        // As over Ethernet and IPv4.
+        largest_in_bundle: Some(1472),
     }
 }
 

@@ -13,6 +13,7 @@ use super::Shared;
 use super::hosts::chosen;
 use super::link::{Carrier, Fate};
 use super::state::{Event, HostId, SOCKET_QUEUE, State};
+use crate::transport::Bundle;
 
 /// How many usual delays a datagram takes that is held back.
 const HELD_BACK: u32 = 4;
@@ -58,6 +59,18 @@ impl MemoryDatagram {
         Ok(())
     }
 
+    /// As a kernel does: it cuts what it gets by the size, or refuses it.
+    pub fn try_send_bundle(&self, bundle: &Bundle<'_>, to: SocketAddr) -> io::Result<()> {
+        let largest = self.shared.lock().largest_in_bundle(self.key, to);
+        if largest.is_some_and(|largest| bundle.size() > largest) {
+            return Err(io::Error::from_raw_os_error(nix::libc::EMSGSIZE));
+        }
+        bundle
+            .cut()
+            .iter()
+            .try_for_each(|bytes| self.try_send_to(bytes, to))
+    }
+
     pub fn local_addr(&self) -> SocketAddr {
         self.addr
     }
@@ -70,6 +83,12 @@ impl Drop for MemoryDatagram {
 }
 
 impl State {
+    fn largest_in_bundle(&self, key: usize, to: SocketAddr) -> Option<usize> {
+        let from = self.sockets[key].host;
+        let to = self.host_at(from, to.ip())?;
+        self.link(from, to).largest_in_bundle
+    }
+
     /// Sends a datagram. True if the pump must be told.
     pub fn send(&mut self, key: usize, bytes: &Bytes, to: SocketAddr) -> io::Result<bool> {
         let socket = &self.sockets[key];

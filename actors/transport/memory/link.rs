@@ -19,6 +19,9 @@ pub struct Link {
     pub duplicate: f64,
     /// The share of datagrams that are held back for several times the usual delay, so that later ones overtake them.
     pub reorder: f64,
+    /// The largest datagram that may go in a [`Bundle`](crate::transport::Bundle), in bytes, which on a real link is what fits into a
+    /// packet. None: any.
+    pub largest_in_bundle: Option<usize>,
 }
 
 impl Link {
@@ -30,6 +33,7 @@ impl Link {
             loss: 0.0,
             duplicate: 0.0,
             reorder: 0.0,
+            largest_in_bundle: None,
         }
     }
 }

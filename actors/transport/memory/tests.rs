@@ -108,7 +108,7 @@ fn the_same_seed_gives_the_same_trace_and_another_seed_another_one() {
                     jitter: ms(20),
                     loss: 0.2,
                     duplicate: 0.1,
-                    reorder: 0.0,
+                    ..Link::default()
                 },
             );
             let (a, b) = (socket(&alice, 1).await, socket(&bob, 2).await);
@@ -133,7 +133,7 @@ fn a_bad_link_loses_duplicates_and_reorders_about_as_many_as_it_was_told() {
             jitter: Duration::from_millis(10),
             loss: 0.2,
             duplicate: 0.1,
-            reorder: 0.0,
+            ..Link::default()
         };
         network.set_default_link(link);
         let (a, b) = (socket(&alice, 1).await, socket(&bob, 2).await);
@@ -161,7 +161,7 @@ fn a_stream_keeps_order_over_a_bad_link_and_ends_when_the_writer_ends() {
             jitter: Duration::from_millis(50),
             loss: 0.3,
             duplicate: 0.3,
-            reorder: 0.0,
+            ..Link::default()
         };
         network.set_default_link(link);
         let (mut client, mut server) = pair(&alice, &bob).await;

@@ -151,11 +151,11 @@ impl Engine {
         loop {
             let now = Instant::now();
             let next = self.begin_due(&mut schedule, now);
-            if next == Next::Over && self.under_way() == 0 || self.phase.ended_early.is_some() {
-                break;
-            }
             if let Err(error) = self.sockets.flush() {
                 self.broken(&error);
+            }
+            if next == Next::Over && self.under_way() == 0 || self.phase.ended_early.is_some() {
+                break;
             }
             let until = match next {
                 _ if self.busy => now,
@@ -349,11 +349,8 @@ impl Engine {
         }
         let mut out = std::mem::take(&mut self.out);
         self.messages.render(slot.request, &values, &mut out);
-        let sent = self.sockets.send(subject, &out);
+        self.sockets.send(subject, &out);
         self.out = out;
-        if let Err(error) = sent {
-            self.broken(&error);
-        }
     }
 
     /// The operation of a slot has ended; None means well.

@@ -90,11 +90,8 @@ impl Engine {
         let status = if dialog.is_some() { OK } else { NO_DIALOG };
         let mut out = std::mem::take(&mut self.out);
         messages::answer(status, found, b"", b"", &mut out);
-        let sent = self.sockets.send(index as u32, &out);
+        self.sockets.send(index as u32, &out);
         self.out = out;
-        if let Err(error) = sent {
-            self.broken(&error);
-        }
         match (dialog, found.cseq()) {
             (Some(number), Some(cseq)) => self.shown(number, cseq, found, now),
             _ => self.phase.strays += 1,

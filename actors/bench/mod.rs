@@ -15,6 +15,7 @@ use rollcall_core::exchange::Transport;
 
 mod capacity;
 mod compare;
+mod datagrams;
 mod engine;
 mod events;
 mod floor;

@@ -1,17 +1,12 @@
 //! The sockets towards the server, and the wait for them.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::datagrams::Datagrams;
 use super::streams::Stream;
 use super::trust::Secure;
-
-/// How often a send is tried again when the socket's buffer is full, before the datagram counts as lost.
-const TRIES: usize = 10_000;
-
-/// What bursts need, in bytes: a thousand NOTIFYs arrive while one message is handled.
-const BUFFER: usize = 8 * 1024 * 1024;
 
 /// What goes between us and the server.
 #[derive(Clone, Debug)]
@@ -26,9 +21,7 @@ pub(super) enum Wire {
 
 #[derive(Debug)]
 enum Link {
-    /// Connected to the server: so that a closed port is told, and since looking up a route costs. What the server sends from another
-    /// address is not seen.
-    Datagrams(UdpSocket),
+    Datagrams(Datagrams),
     Stream(Stream),
 }
 
@@ -60,9 +53,9 @@ impl Sockets {
         };
         let open = |_| {
             let (link, address) = if matches!(wire, Wire::Datagrams) {
-                let socket = datagrams(target)?;
-                let address = socket.local_addr()?;
-                (Link::Datagrams(socket), address)
+                let datagrams = Datagrams::connect(target)?;
+                let address = datagrams.socket.local_addr()?;
+                (Link::Datagrams(datagrams), address)
             } else {
                 let stream = Stream::connect(target, secure)?;
                 let address = stream.stream.local_addr()?;
@@ -85,33 +78,22 @@ impl Sockets {
         &self.all[number as usize % self.all.len()].address
     }
 
-    /// Sends on the socket that serves this number: a datagram at once, and in a connection with [`Sockets::flush`]. A full buffer of
-    /// datagrams is waited for a little; then the datagram is lost, as any may be.
-    pub(super) fn send(&mut self, number: u32, message: &[u8]) -> io::Result<()> {
+    /// Sends on the socket that serves this number, with [`Sockets::flush`].
+    pub(super) fn send(&mut self, number: u32, message: &[u8]) {
         let count = self.all.len();
-        let socket = match &mut self.all[number as usize % count].link {
-            Link::Datagrams(socket) => socket,
-            Link::Stream(stream) => {
-                stream.queue(message);
-                return Ok(());
-            }
-        };
-        for _ in 0..TRIES {
-            match socket.send(message) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::yield_now(),
-                result => return result.map(drop),
-            }
+        match &mut self.all[number as usize % count].link {
+            Link::Datagrams(datagrams) => datagrams.queue(message),
+            Link::Stream(stream) => stream.queue(message),
         }
-        Ok(())
     }
 
-    /// Sends what connections hold back, several messages in one call.
+    /// Sends what is held back, several messages in one call.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         for own in &mut self.all {
-            if let Link::Stream(stream) = &mut own.link
-                && stream.is_full()
-            {
-                stream.flush()?;
+            match &mut own.link {
+                Link::Datagrams(datagrams) => datagrams.flush()?,
+                Link::Stream(stream) if stream.is_full() => stream.flush()?,
+                Link::Stream(_) => {}
             }
         }
         Ok(())
@@ -121,7 +103,7 @@ impl Sockets {
     /// the server's port is closed.
     pub(super) fn receive(&mut self, index: usize, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         let received = match &mut self.all[index].link {
-            Link::Datagrams(socket) => socket.recv(buffer),
+            Link::Datagrams(datagrams) => datagrams.receive(buffer),
             Link::Stream(stream) => return stream.receive(buffer),
         };
         match received {
@@ -142,7 +124,7 @@ impl Sockets {
         let mut polled = Vec::with_capacity(self.all.len());
         for own in &self.all {
             let (socket, full) = match &own.link {
-                Link::Datagrams(socket) => (socket.as_fd(), false),
+                Link::Datagrams(datagrams) => (datagrams.socket.as_fd(), false),
                 Link::Stream(stream) => (stream.stream.as_fd(), stream.is_full()),
             };
             if own.has_more() {
@@ -191,34 +173,4 @@ impl Own {
 fn wake_in_time() {
     #[cfg(target_os = "linux")]
     let _ = nix::sys::prctl::set_timerslack(1);
-}
-
-fn datagrams(target: SocketAddr) -> io::Result<UdpSocket> {
-    let any: SocketAddr = if target.is_ipv4() {
-        ([0, 0, 0, 0], 0).into()
-    } else {
-        ([0; 16], 0).into()
-    };
-    let socket = UdpSocket::bind(any)?;
-    // From now on it has the address that packets to the target leave from.
-    socket.connect(target)?;
-    socket.set_nonblocking(true)?;
-    with_room(&socket);
-    Ok(socket)
-}
-
-/// As much room for bursts as the system gives; less is no error.
-pub(super) fn with_room(socket: &UdpSocket) {
-    #[cfg(target_os = "linux")]
-    {
-        use nix::sys::socket::{setsockopt, sockopt};
-        let forced = setsockopt(socket, sockopt::RcvBufForce, &BUFFER)
-            .and_then(|()| setsockopt(socket, sockopt::SndBufForce, &BUFFER));
-        if forced.is_ok() {
-            return;
-        }
-    }
-    let socket = socket2::SockRef::from(socket);
-    let _ = socket.set_recv_buffer_size(BUFFER);
-    let _ = socket.set_send_buffer_size(BUFFER);
 }

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 
 use rollcall_core::exchange::Transport;
 
-use crate::bench::sockets;
+use crate::bench::datagrams;
 use crate::bench::streams::Stream;
 
 /// Whom a message came from, and where answers go.
@@ -46,7 +46,7 @@ impl Links {
             }));
         }
         let socket = UdpSocket::bind(address)?;
-        sockets::with_room(&socket);
+        datagrams::with_room(&socket);
         Ok(Self::Datagrams(socket))
     }
 

@@ -26,6 +26,7 @@ pub mod publisher;
 pub mod registry;
 pub mod resolve;
 pub mod sip;
+mod slots;
 pub mod stun;
 pub mod subscription;
 pub mod time;

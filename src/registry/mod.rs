@@ -36,13 +36,12 @@ mod winfo;
 
 use std::sync::Arc;
 
-use slab::Slab;
-
 use crate::entropy::Entropy;
 use crate::exchange::{Incoming, Outcome, Outgoing, Reply, Shard, Token, TransactionId};
 use crate::keyed::Secret;
 use crate::publication::EntityTags;
 use crate::sip::{Head, HeaderError, Method, StatusCode, UriParts};
+use crate::slots::Slots;
 use crate::time::{Timestamp, Wheel};
 
 pub use authorization::{DecideError, Decision};
@@ -132,7 +131,7 @@ pub struct Registry {
     bindings: Bindings,
     authorizations: Authorizations,
     /// Stored subscriptions that can't go on here, until they are told.
-    strangers: Slab<SubscriptionRecord>,
+    strangers: Slots<SubscriptionRecord>,
     pending: Pending,
     etags: EntityTags,
     /// Upper half of NOTIFY tokens: counted, from a random start, so that outcomes of before a rebuild find nothing.
@@ -149,7 +148,7 @@ impl Registry {
             subscriptions: Subscriptions::default(),
             bindings: Bindings::new(secret),
             authorizations: Authorizations::new(secret),
-            strangers: Slab::new(),
+            strangers: Slots::new(),
             pending: Pending::new(shard, entropy.next_u64()),
             etags: EntityTags::new(shard, epoch),
             // The upper half is as random as the whole.

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use slab::Slab;
+use crate::slots::Slots;
 
 use super::commit::{Held, Lock};
 use super::registrar::{
@@ -38,14 +38,14 @@ pub(super) struct Registered {
 /// The bindings of a shard.
 #[derive(Debug)]
 pub(super) struct Bindings {
-    pub rows: Slab<Registered>,
+    pub rows: Slots<Registered>,
     index: KeyedMap<Arc<str>, u32>,
 }
 
 impl Bindings {
     pub fn new(secret: Secret) -> Self {
         Self {
-            rows: Slab::new(),
+            rows: Slots::new(),
             index: KeyedMap::with_hasher(secret),
         }
     }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::slots::Slots;
 use bytes::Bytes;
 use hashbrown::HashTable;
-use slab::Slab;
 
 use super::store::{Change, PublicationRecord, RecordKey, Version, event_key};
 use super::winfo::Winfo;
@@ -167,7 +167,7 @@ impl Presentity {
 /// The presentities of a shard.
 #[derive(Debug)]
 pub(super) struct Presentities {
-    rows: Slab<Presentity>,
+    rows: Slots<Presentity>,
     /// By package, then address.
     index: Vec<KeyedMap<Arc<str>, u32>>,
     /// The media type of what has no body yet: one text for all.
@@ -177,7 +177,7 @@ pub(super) struct Presentities {
 impl Presentities {
     pub fn new(packages: usize, secret: Secret) -> Self {
         Self {
-            rows: Slab::new(),
+            rows: Slots::new(),
             index: vec![KeyedMap::with_hasher(secret); packages],
             no_type: "".into(),
         }
@@ -278,8 +278,8 @@ impl Subscription {
 /// The subscriptions of a shard and their dialogs.
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
-    pub rows: Slab<Subscription>,
-    pub dialogs: Slab<Dialog>,
+    pub rows: Slots<Subscription>,
+    pub dialogs: Slots<Dialog>,
     /// Rows of dialogs by the random part of our tag, which stands in the row and is as good as a hash.
     by_tag: HashTable<u32>,
 }
@@ -372,7 +372,7 @@ impl Subscriptions {
     }
 }
 
-fn tag_of(dialogs: &Slab<Dialog>, row: u32) -> u64 {
+fn tag_of(dialogs: &Slots<Dialog>, row: u32) -> u64 {
     dialogs
         .get(row as usize)
         .map_or(0, |dialog| dialog.tag.dialog)

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::slots::Slots;
 use serde::Serialize;
-use slab::Slab;
 
 use super::Registry;
 use super::rows::index;
@@ -42,7 +42,7 @@ pub(super) struct Known {
 /// The decisions and waiting watchers of a shard.
 #[derive(Debug)]
 pub(super) struct Authorizations {
-    pub rows: Slab<Known>,
+    pub rows: Slots<Known>,
     pub by_presentity: KeyedMap<Arc<str>, Vec<u32>>,
     /// Presentities and watchers about whom a decision is being stored.
     pub deciding: BTreeSet<(Arc<str>, Arc<str>)>,
@@ -51,7 +51,7 @@ pub(super) struct Authorizations {
 impl Authorizations {
     pub fn new(secret: Secret) -> Self {
         Self {
-            rows: Slab::new(),
+            rows: Slots::new(),
             by_presentity: KeyedMap::with_hasher(secret),
             deciding: BTreeSet::new(),
         }

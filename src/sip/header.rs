@@ -89,7 +89,7 @@ impl Name {
     /// The name that these bytes spell, in any case, long or compact.
     #[inline]
     pub fn of(name: &[u8]) -> Self {
-        // Length first: it leaves a handful of candidates, and the first byte decides nearly always.
+        // Length first: it leaves a handful of candidates.
         let candidates: &[Self] = match name.len() {
             1 => return Self::of_compact(name[0]),
             2 => &[Self::To],
@@ -156,14 +156,16 @@ impl Name {
             ],
             _ => return Self::Other,
         };
-        let first = name[0].to_ascii_lowercase();
-        for known in candidates {
-            let text = known.as_str().as_bytes();
-            if text[0].to_ascii_lowercase() == first && text.eq_ignore_ascii_case(name) {
-                return *known;
-            }
-        }
-        Self::Other
+        // Written as in the RFCs nearly always, and that is the shorter comparison.
+        let spelled = |known: &&Self| known.as_str().as_bytes() == name;
+        let alike = |known: &&Self| known.as_str().as_bytes().eq_ignore_ascii_case(name);
+        let mut known = candidates.iter();
+        known
+            .clone()
+            .find(spelled)
+            .or_else(|| known.find(alike))
+            .copied()
+            .unwrap_or(Self::Other)
     }
 
     /// Compact forms (RFC 3261, 7.3.3; the IANA registry has the later ones).

@@ -97,15 +97,14 @@ pub(super) fn quoted_end(bytes: &[u8], start: usize) -> Option<usize> {
 /// Where `wanted` stands first outside quoted strings, or the length. A quoted string that does not end reaches to the end.
 pub(super) fn find_unquoted(bytes: &[u8], wanted: u8) -> usize {
     let mut at = 0;
-    // Byte by byte: what is looked for is a few bytes away.
-    while at < bytes.len() && bytes[at] != wanted {
-        at = if bytes[at] == b'"' {
-            quoted_end(bytes, at).unwrap_or(bytes.len())
-        } else {
-            at + 1
-        };
+    while let Some(found) = memchr2(wanted, b'"', &bytes[at..]) {
+        at += found;
+        if bytes[at] == wanted {
+            return at;
+        }
+        at = quoted_end(bytes, at).unwrap_or(bytes.len());
     }
-    at
+    bytes.len()
 }
 
 /// Whether every quoted string ends.

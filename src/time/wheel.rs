@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use slab::Slab;
+use crate::slots::Slots;
 
 use super::Timestamp;
 
@@ -51,7 +51,7 @@ struct Slot {
 /// Items that come due at points in time.
 #[derive(Debug)]
 pub struct Wheel<T> {
-    entries: Slab<Entry<T>>,
+    entries: Slots<Entry<T>>,
     slots: Vec<Slot>,
     /// One bit for each slot that has items, by level.
     occupied: [u64; LEVELS],
@@ -77,7 +77,7 @@ impl<T> Wheel<T> {
             earliest: 0,
         };
         Self {
-            entries: Slab::new(),
+            entries: Slots::new(),
             slots: (0..LEVELS * SLOTS).map(|_| empty()).collect(),
             occupied: [0; LEVELS],
             elapsed: 0,

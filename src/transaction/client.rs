@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::slots::Slots;
 use bytes::Bytes;
-use slab::Slab;
 
 use super::server::row_number;
 use super::{Timer, Timers};
@@ -100,8 +100,8 @@ const COMPLETED: u32 = u32::MAX;
 /// that nobody who has not seen the request can answer it.
 #[derive(Debug)]
 pub struct Clients<O> {
-    rows: Slab<Row<O>>,
-    places: Slab<Place>,
+    rows: Slots<Row<O>>,
+    places: Slots<Place>,
     /// The first shots of Timer E, and the branches. All come as long after their requests, so they fire in the order of these,
     /// and one timer is enough; most find their request answered.
     first: VecDeque<(Timestamp, u64)>,
@@ -114,8 +114,8 @@ impl<O: Copy> Clients<O> {
     /// No transactions yet.
     pub fn new() -> Self {
         Self {
-            rows: Slab::new(),
-            places: Slab::new(),
+            rows: Slots::new(),
+            places: Slots::new(),
             first: VecDeque::new(),
             completed: VecDeque::new(),
         }

@@ -42,9 +42,22 @@ pub fn branch_of_ours(branch: &str) -> Option<(Shard, u64)> {
     ))
 }
 
-/// What a server transaction is known by: a keyed hash of what [`server_key`] says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct TransactionKey(u128);
+/// What a server transaction is known by: a keyed hash of what [`server_key`] says, in two halves, of which each is one by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransactionKey(u64, u64);
+
+impl TransactionKey {
+    fn new(digest: u128) -> Self {
+        // The halves, not a conversion that loses something.
+        #[allow(clippy::cast_possible_truncation)]
+        Self((digest >> 64) as u64, digest as u64)
+    }
+
+    /// For a table of hashes.
+    pub(super) const fn hash(self) -> u64 {
+        self.1
+    }
+}
 
 /// The key of the server transaction that a request of `method` with these headers belongs to. `buffer` is used for building
 /// it.
@@ -82,7 +95,7 @@ pub fn server_key(
             text(key, &message.text(Name::Via).unwrap_or_default());
         }
     }
-    TransactionKey(secret.digest(key))
+    TransactionKey::new(secret.digest(key))
 }
 
 /// What a merged request has in common with its twin (RFC 3261, 8.2.2.2), and what it has not: two hashes, of the

@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 
-use rustc_hash::FxHashMap;
-use slab::Slab;
+use hashbrown::HashTable;
 
 use super::{Timer, Timers, TransactionKey};
 use crate::exchange::Flow;
 use crate::sip::{Message, StatusCode, ViaPatch};
+use crate::slots::Slots;
 use crate::time::{Timestamp, Wheel};
 
 /// A request that is with a module.
@@ -116,8 +116,8 @@ enum State {
 #[derive(Debug)]
 struct Row {
     key: TransactionKey,
-    /// What merged requests have in common, if this one could be one of several.
-    merge: Option<u64>,
+    /// What merged requests have in common, and the hash of the branch, if this one could be one of several.
+    merge: Option<(u64, u64)>,
     serial: u32,
     state: State,
 }
@@ -166,11 +166,12 @@ impl Queue {
 /// All server transactions of one endpoint.
 #[derive(Debug)]
 pub struct Servers {
-    rows: Slab<Row>,
-    pending: Slab<Pending>,
-    by_key: FxHashMap<TransactionKey, u32>,
-    /// By what merged requests have in common: the hash of the first one's branch.
-    merges: FxHashMap<u64, (u32, u64)>,
+    rows: Slots<Row>,
+    pending: Slots<Pending>,
+    /// Rows by their keys, which stand in the rows.
+    by_key: HashTable<u32>,
+    /// The first one of those that have in common what merged requests have.
+    merges: HashTable<u32>,
     serial: u32,
     /// Those without a response, and some that have one by now.
     waiting: Queue,
@@ -183,10 +184,10 @@ impl Servers {
     /// forgotten before Timer J, since 32 s of a flood would fill the memory.
     pub fn new(most_completed: usize) -> Self {
         Self {
-            rows: Slab::new(),
-            pending: Slab::new(),
-            by_key: FxHashMap::default(),
-            merges: FxHashMap::default(),
+            rows: Slots::new(),
+            pending: Slots::new(),
+            by_key: HashTable::new(),
+            merges: HashTable::new(),
             serial: 0,
             waiting: Queue::default(),
             completed: Queue::default(),
@@ -196,8 +197,9 @@ impl Servers {
 
     /// The transaction that a request with this key belongs to.
     pub fn find(&self, key: TransactionKey) -> Option<Found> {
-        let row = &self.rows[*self.by_key.get(&key)? as usize];
-        Some(match &row.state {
+        let is_it = |row: &u32| self.rows[*row as usize].key == key;
+        let row = *self.by_key.find(key.hash(), is_it)?;
+        Some(match &self.rows[row as usize].state {
             State::Trying(_) => Found::Trying,
             State::Completed(kept) => Found::Completed(kept.clone()),
         })
@@ -207,8 +209,9 @@ impl Servers {
     /// [`super::merge_key`].
     pub fn is_merged(&self, (common, branch): (u64, u64)) -> bool {
         self.merges
-            .get(&common)
-            .is_some_and(|&(_, first)| first != branch)
+            .find(common, |row| common_of(&self.rows, *row) == common)
+            .and_then(|first| self.rows[*first as usize].merge)
+            .is_some_and(|(_, first)| first != branch)
     }
 
     /// Begins a transaction; the number names it from now on and is not used again.
@@ -225,13 +228,18 @@ impl Servers {
         let pending = row_number(self.pending.insert(pending));
         let row = row_number(self.rows.insert(Row {
             key,
-            merge: merge.map(|(common, _)| common),
+            merge,
             serial: self.serial,
             state: State::Trying(pending),
         }));
-        self.by_key.insert(key, row);
-        if let Some((common, branch)) = merge {
-            self.merges.insert(common, (row, branch));
+        let rows = &self.rows;
+        self.by_key
+            .insert_unique(key.hash(), row, |row| rows[*row as usize].key.hash());
+        if let Some((common, _)) = merge {
+            let common_of = |row: &u32| common_of(rows, *row);
+            self.merges
+                .entry(common, |row| common_of(row) == common, common_of)
+                .or_insert(row);
         }
         let until = now + timers.lifetime();
         self.waiting
@@ -305,8 +313,10 @@ impl Servers {
         if self.rows.capacity() < 8 * enough.max(SMALL) {
             return;
         }
-        self.by_key.shrink_to(enough);
-        self.merges.shrink_to(enough);
+        let rows = &self.rows;
+        self.by_key
+            .shrink_to(enough, |row| rows[*row as usize].key.hash());
+        self.merges.shrink_to(enough, |row| common_of(rows, *row));
         self.completed.rows.shrink_to(enough);
         // Its rows have numbers: only what is free at its end goes.
         self.rows.shrink_to_fit();
@@ -398,19 +408,24 @@ impl Servers {
 
     fn remove(&mut self, index: u32) {
         let row = self.rows.remove(index as usize);
-        self.by_key.remove(&row.key);
-        if let Some(common) = row.merge
-            && self
-                .merges
-                .get(&common)
-                .is_some_and(|&(first, _)| first == index)
+        if let Ok(known) = self.by_key.find_entry(row.key.hash(), |row| *row == index) {
+            known.remove();
+        }
+        if let Some((common, _)) = row.merge
+            && let Ok(first) = self.merges.find_entry(common, |row| *row == index)
         {
-            self.merges.remove(&common);
+            first.remove();
         }
         if let State::Trying(pending) = row.state {
             self.pending.remove(pending as usize);
         }
     }
+}
+
+/// What a row has in common with those that were merged with it.
+fn common_of(rows: &Slots<Row>, row: u32) -> u64 {
+    let merge = rows[row as usize].merge;
+    merge.map_or(0, |(common, _)| common)
 }
 
 /// Rows are numbered in 32 bits: memory ends long before.

@@ -1,0 +1,250 @@
+//! Numbered rows that are kept in pieces, as `slab` keeps them in one: growing copies none of them, and takes memory for one piece
+//! more instead of for twice as many.
+
+use std::fmt;
+use std::ops::{Index, IndexMut};
+
+/// Rows of a piece.
+const PIECE: usize = 256;
+
+enum Slot<T> {
+    Taken(T),
+    /// The next free one behind it, or the end.
+    Free(usize),
+}
+
+/// Rows by numbers, which are given anew when their rows are gone, the last one first.
+pub(crate) struct Slots<T> {
+    /// All full but the last.
+    pieces: Vec<Vec<Slot<T>>>,
+    next: usize,
+    len: usize,
+}
+
+impl<T> Slots<T> {
+    /// No rows; nothing is allocated.
+    pub const fn new() -> Self {
+        Self {
+            pieces: Vec::new(),
+            next: 0,
+            len: 0,
+        }
+    }
+
+    /// How many rows there are.
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// How many rows there is memory for.
+    pub fn capacity(&self) -> usize {
+        self.pieces.iter().map(Vec::capacity).sum()
+    }
+
+    /// The number that the next row gets.
+    pub const fn vacant_key(&self) -> usize {
+        self.next
+    }
+
+    /// Adds a row and says its number.
+    pub fn insert(&mut self, row: T) -> usize {
+        let number = self.next;
+        let taken = Slot::Taken(row);
+        match self.slot_mut(number) {
+            Some(slot) => {
+                if let Slot::Free(next) = std::mem::replace(slot, taken) {
+                    self.next = next;
+                }
+            }
+            None => {
+                self.add(taken);
+                self.next = number + 1;
+            }
+        }
+        self.len += 1;
+        number
+    }
+
+    fn add(&mut self, slot: Slot<T>) {
+        match self.pieces.last_mut() {
+            Some(last) if last.len() < PIECE => last.push(slot),
+            Some(_) => {
+                let mut piece = Vec::with_capacity(PIECE);
+                piece.push(slot);
+                self.pieces.push(piece);
+            }
+            // The first grows as vectors do: many have a few rows only.
+            None => self.pieces.push(vec![slot]),
+        }
+    }
+
+    /// The row of a number.
+    #[inline]
+    pub fn get(&self, number: usize) -> Option<&T> {
+        match self.pieces.get(number / PIECE)?.get(number % PIECE)? {
+            Slot::Taken(row) => Some(row),
+            Slot::Free(_) => None,
+        }
+    }
+
+    /// The row of a number.
+    #[inline]
+    pub fn get_mut(&mut self, number: usize) -> Option<&mut T> {
+        match self.slot_mut(number)? {
+            Slot::Taken(row) => Some(row),
+            Slot::Free(_) => None,
+        }
+    }
+
+    /// Takes a row out, if there is one of that number.
+    pub fn try_remove(&mut self, number: usize) -> Option<T> {
+        let free = Slot::Free(self.next);
+        let slot = self.slot_mut(number)?;
+        if matches!(slot, Slot::Free(_)) {
+            return None;
+        }
+        let Slot::Taken(row) = std::mem::replace(slot, free) else {
+            return None;
+        };
+        self.next = number;
+        self.len -= 1;
+        Some(row)
+    }
+
+    /// Takes a row out.
+    ///
+    /// # Panics
+    /// If there is none of that number.
+    pub fn remove(&mut self, number: usize) -> T {
+        self.try_remove(number).expect("a row of that number")
+    }
+
+    /// Rows with their numbers, in the order of these.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
+        let slots = self.pieces.iter().flatten().enumerate();
+        slots.filter_map(|(number, slot)| match slot {
+            Slot::Taken(row) => Some((number, row)),
+            Slot::Free(_) => None,
+        })
+    }
+
+    /// Gives the memory of free numbers at the end back. Free ones between are given anew in their order from then on.
+    pub fn shrink_to_fit(&mut self) {
+        let end = self.iter().last().map_or(0, |(number, _)| number + 1);
+        self.pieces.truncate(end.div_ceil(PIECE));
+        if let Some(last) = self.pieces.last_mut() {
+            last.truncate((end - 1) % PIECE + 1);
+            last.shrink_to_fit();
+        }
+        self.pieces.shrink_to_fit();
+        self.next = end;
+        let numbers = (0..end).rev();
+        for number in numbers {
+            let next = self.next;
+            if let Some(slot @ Slot::Free(_)) = self.slot_mut(number) {
+                *slot = Slot::Free(next);
+                self.next = number;
+            }
+        }
+    }
+
+    #[inline]
+    fn slot_mut(&mut self, number: usize) -> Option<&mut Slot<T>> {
+        self.pieces.get_mut(number / PIECE)?.get_mut(number % PIECE)
+    }
+}
+
+impl<T> Default for Slots<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> Index<usize> for Slots<T> {
+    type Output = T;
+
+    #[inline]
+    fn index(&self, number: usize) -> &T {
+        self.get(number).expect("a row of that number")
+    }
+}
+
+impl<T> IndexMut<usize> for Slots<T> {
+    #[inline]
+    fn index_mut(&mut self, number: usize) -> &mut T {
+        self.get_mut(number).expect("a row of that number")
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Slots<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use slab::Slab;
+
+    use super::*;
+
+    #[test]
+    fn growing_takes_a_piece_at_a_time() {
+        let mut slots = Slots::new();
+        for number in 0..10 * PIECE {
+            assert_eq!(slots.vacant_key(), number);
+            assert_eq!(slots.insert(number), number);
+            assert!(slots.capacity() <= (number + 1).next_multiple_of(PIECE).max(4));
+        }
+        assert_eq!((slots.len(), slots[777]), (10 * PIECE, 777));
+    }
+
+    #[test]
+    fn what_is_free_at_the_end_is_given_back_and_what_is_free_between_is_used_first() {
+        let mut slots = Slots::new();
+        for number in 0..4 * PIECE {
+            slots.insert(number);
+        }
+        for number in (10..20).chain(PIECE + 5..4 * PIECE) {
+            assert_eq!(slots.remove(number), number);
+        }
+        slots.shrink_to_fit();
+        assert_eq!(slots.capacity(), PIECE + 5);
+        assert_eq!(slots.len(), PIECE - 5);
+        assert_eq!(slots.iter().last(), Some((PIECE + 4, &(PIECE + 4))));
+        for number in (10..20).chain([PIECE + 5]) {
+            assert_eq!(slots.insert(number), number);
+        }
+        for number in 0..=PIECE + 5 {
+            slots.remove(number);
+        }
+        slots.shrink_to_fit();
+        assert_eq!((slots.capacity(), slots.vacant_key()), (0, 0));
+        assert_eq!(slots.insert(1), 0);
+    }
+
+    proptest! {
+        /// It does what a slab does.
+        #[test]
+        fn it_numbers_rows_as_a_slab_does(steps in prop::collection::vec((any::<bool>(), 0..600usize), 0..3000)) {
+            let (mut slots, mut slab) = (Slots::new(), Slab::new());
+            for (insert, number) in steps {
+                if insert {
+                    prop_assert_eq!(slots.vacant_key(), slab.vacant_key());
+                    prop_assert_eq!(slots.insert(number), slab.insert(number));
+                } else {
+                    prop_assert_eq!(slots.try_remove(number), slab.try_remove(number));
+                }
+                prop_assert_eq!(slots.get(number), slab.get(number));
+                prop_assert_eq!(slots.len(), slab.len());
+            }
+            prop_assert!(slots.iter().eq(slab.iter()));
+        }
+    }
+}

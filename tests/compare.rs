@@ -35,6 +35,8 @@ fn the_medians_of_all_runs_stand_in_the_page_beside_their_bars() {
                 "fan-out-100",
                 "subscribe",
                 "refresh",
+                "fan-out-apart",
+                "subscribe-apart",
                 "latency",
             ] {
                 let name = format!("{load}-{server}-{run}.json");
@@ -59,6 +61,8 @@ fn the_medians_of_all_runs_stand_in_the_page_beside_their_bars() {
     assert!(!text.contains("old"), "{text}");
     let line = "| 2.0 / **4.0** / 9.0 | 4.0 / **8.0** / 18.0 | 40.0 / **80.0** / 180.0 | 2.00 (≤ 2.5) | 10.0 times (≥ 8) |";
     assert!(text.contains(line), "{text}");
+    // Without a bar only what was reached.
+    assert!(text.contains("| 2.00 | 10.0 times |"), "{text}");
     assert!(text.contains("3 runs in turns"), "{text}");
     // What was not measured says so.
     assert!(
@@ -66,7 +70,7 @@ fn the_medians_of_all_runs_stand_in_the_page_beside_their_bars() {
         "{text}"
     );
     let plot = std::fs::read_to_string(folder.path().join("performance.svg")).expect("a plot");
-    assert_eq!(plot.matches("<rect").count(), 15, "{plot}");
+    assert_eq!(plot.matches("<rect").count(), 21, "{plot}");
 }
 
 #[test]

@@ -75,6 +75,26 @@ pub fn is_ncname(name: &str) -> bool {
     characters.next().is_some_and(is_name_start) && characters.all(is_name_part)
 }
 
+/// The length of the qualified name of ASCII that bytes begin with, and where its colon is; `None` if they begin with none.
+pub fn ascii_qname(bytes: &[u8]) -> Option<(usize, Option<usize>)> {
+    let class = |at: usize| {
+        let byte = bytes.get(at)?;
+        ASCII_NAME.get(usize::from(*byte)).copied()
+    };
+    let part = |from: usize| {
+        let mut at = from;
+        while class(at).is_some_and(|class| class > 0) {
+            at += 1;
+        }
+        (class(from) == Some(2)).then_some(at)
+    };
+    let end = part(0)?;
+    if bytes.get(end) != Some(&b':') {
+        return Some((end, None));
+    }
+    Some((part(end + 1)?, Some(end)))
+}
+
 /// Splits `prefix:local`; the prefix is empty when there is none. `None` if it is no qualified name.
 pub fn split_qname(name: &str) -> Option<(&str, &str)> {
     let mut colon = None;
@@ -142,6 +162,25 @@ mod tests {
             "", ":", "a:", ":a", "a:b:c", "1a", "a:1", "-a", "a b", "a/", "a=", "\u{B7}a",
         ] {
             assert_eq!(split_qname(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_of_ascii_is_found_at_the_begin() {
+        for (text, found) in [
+            ("tuple>", Some((5, None))),
+            ("rpid:on-the-phone/>", Some((17, Some(4)))),
+            ("a", Some((1, None))),
+            ("a:b:c", Some((3, Some(1)))),
+            ("a\u{e9}", Some((1, None))),
+            ("\u{e9}", None),
+            ("", None),
+            (":a", None),
+            ("a:", None),
+            ("a:1", None),
+            ("-a", None),
+        ] {
+            assert_eq!(ascii_qname(text.as_bytes()), found, "{text}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use memchr::{memchr, memchr2, memchr3, memmem};
 
-use super::chars::is_space_byte;
+use super::chars::{ascii_qname, is_space_byte};
 use crate::pidf::Fault;
 
 /// A piece of a document. Positions are bytes in its text.
@@ -52,6 +52,24 @@ pub(super) fn piece(text: &str, at: usize) -> Result<(Piece, usize), Fault> {
         }
         _ => Ok(characters(bytes, at)),
     }
+}
+
+/// The end of the name, and its colon, of a start tag that begins at `at` and is nothing but a name of ASCII: most are. `None` says that
+/// it may be any other piece, or a fault.
+pub(super) fn bare_start(text: &str, at: usize) -> Option<(usize, Option<usize>)> {
+    let name = text.as_bytes()[at..].strip_prefix(b"<")?;
+    let (length, colon) = ascii_qname(name)?;
+    (name.get(length) == Some(&b'>'))
+        .then_some((at + 1 + length, colon.map(|colon| at + 1 + colon)))
+}
+
+/// Whether the end tag of `name`, without blanks in it, begins at `at`.
+pub(super) fn is_end_of(text: &str, at: usize, name: &str) -> bool {
+    let tag = &text.as_bytes()[at..];
+    tag.len() > name.len() + 2
+        && tag.starts_with(b"</")
+        && tag[2..].starts_with(name.as_bytes())
+        && tag[2 + name.len()] == b'>'
 }
 
 /// Where `?>` stands. The first question mark is mostly the one, and a searcher would take longer to make.
@@ -147,6 +165,39 @@ mod tests {
                 (Piece::End(text.len() - 2), "</a\n>"),
             ]
         );
+    }
+
+    #[test]
+    fn a_bare_start_tag_is_a_name_and_nothing_else() {
+        assert_eq!(bare_start(".<a>", 1), Some((3, None)));
+        assert_eq!(bare_start("<p:a>", 0), Some((4, Some(2))));
+        for text in [
+            "<a >",
+            "<a/>",
+            "</a>",
+            "<a",
+            "<",
+            "a>",
+            "<a b=''>",
+            "<:a>",
+            "<a:>",
+            "<a:b:c>",
+            "<!a>",
+            "<\u{e9}>",
+            "<a\u{e9}>",
+        ] {
+            assert_eq!(bare_start(text, 0), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_end_tag_is_known_by_its_name() {
+        assert!(is_end_of("..</p:a>", 2, "p:a"));
+        for text in [
+            "</a>", "</p:a", "</p:ab>", "</p:a >", "<p:a>", "", "<", "</",
+        ] {
+            assert!(!is_end_of(text, 0, "p:a"), "{text}");
+        }
     }
 
     #[test]

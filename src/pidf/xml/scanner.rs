@@ -2,7 +2,7 @@
 
 use super::attributes::{self, Attribute, RawAttributes};
 use super::chars::{find_forbidden, is_ncname, is_space, is_space_byte, split_qname};
-use super::markup::{Piece, piece};
+use super::markup::{Piece, bare_start, is_end_of, piece};
 use super::scope::{Declared, Scope};
 use crate::pidf::{Fault, PidfError};
 
@@ -197,6 +197,18 @@ impl<'a> Scanner<'a> {
                     Root::Closed => Ok(None),
                 };
             }
+            // Most markup is one of these two.
+            if let Some((name_end, colon)) = bare_start(self.text, at) {
+                self.at = name_end + 1;
+                return self.bare(at, name_end, colon).map(Some);
+            }
+            if let Some(name) = self.open.last()
+                && is_end_of(self.text, at, name)
+            {
+                self.at = at + 2 + name.len() + 1;
+                self.open.pop();
+                return Ok(Some(self.end(Some(at), self.at)));
+            }
             let (piece, end) = piece(self.text, at).map_err(|fault| malformed(at, fault))?;
             self.at = end;
             let token = match piece {
@@ -251,8 +263,51 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// An element begins whose tag is its name, with the colon there.
+    fn bare(
+        &mut self,
+        at: usize,
+        name_end: usize,
+        colon: Option<usize>,
+    ) -> Result<Token<'a>, PidfError> {
+        self.enter(at)?;
+        self.attributes.clear();
+        let prefix = colon.map_or("", |colon| &self.text[at + 1..colon]);
+        let local = &self.text[colon.map_or(at + 1, |colon| colon + 1)..name_end];
+        self.open.push(&self.text[at + 1..name_end]);
+        Ok(Token::Start(Start {
+            prefix,
+            local,
+            declared: self.resolve(prefix, at)?,
+            at,
+            name_end,
+            depth: self.depth,
+        }))
+    }
+
     /// An element begins; `inner_end` is before `>` or `/>`.
     fn start(&mut self, at: usize, inner_end: usize) -> Result<Start<'a>, PidfError> {
+        self.enter(at)?;
+        let inner = &self.text[at + 1..inner_end];
+        let space = inner.bytes().position(is_space_byte);
+        let name_length = space.unwrap_or(inner.len());
+        let name_end = at + 1 + name_length;
+        let (prefix, local) =
+            split_qname(&inner[..name_length]).ok_or(malformed(at, Fault::Name))?;
+        self.read_attributes(&inner[name_length..], name_end)?;
+        let declared = self.resolve(prefix, at)?;
+        Ok(Start {
+            prefix,
+            local,
+            declared,
+            at,
+            name_end,
+            depth: self.depth,
+        })
+    }
+
+    /// One element more, one deeper.
+    fn enter(&mut self, at: usize) -> Result<(), PidfError> {
         match self.root {
             Root::Awaited => self.root = Root::Open,
             Root::Open => {}
@@ -273,22 +328,7 @@ impl<'a> Scanner<'a> {
                 at,
             });
         }
-        let inner = &self.text[at + 1..inner_end];
-        let space = inner.bytes().position(is_space_byte);
-        let name_length = space.unwrap_or(inner.len());
-        let name_end = at + 1 + name_length;
-        let (prefix, local) =
-            split_qname(&inner[..name_length]).ok_or(malformed(at, Fault::Name))?;
-        self.read_attributes(&inner[name_length..], name_end)?;
-        let declared = self.resolve(prefix, at)?;
-        Ok(Start {
-            prefix,
-            local,
-            declared,
-            at,
-            name_end,
-            depth: self.depth,
-        })
+        Ok(())
     }
 
     fn end(&mut self, tag: Option<usize>, end: usize) -> Token<'a> {

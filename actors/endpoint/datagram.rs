@@ -17,7 +17,7 @@ use super::{Endpoint, trace};
 use crate::transport::bundle::{Bundle, largest_after};
 use crate::transport::{Datagram, Pool};
 
-/// Datagrams read at one wake-up before the actor gets them.
+/// Datagrams read at one wake-up before the actor gets them, and those that came with the last of them.
 pub(super) const BATCH: usize = 64;
 
 /// Datagrams that wait while the kernel takes no more; beyond that they are dropped, as UDP may.
@@ -68,6 +68,7 @@ impl Port {
         port: usize,
         endpoint: Addr<Endpoint>,
     ) -> Self {
+        socket.receive_merged();
         let socket = Rc::new(socket);
         let reader = actix_rt::spawn(read(Rc::clone(&socket), port, endpoint));
         Self {
@@ -144,8 +145,8 @@ async fn read(socket: Rc<Datagram>, port: usize, endpoint: Addr<Endpoint>) {
         let mut batch = Vec::with_capacity(BATCH);
         let mut errors = 0;
         while batch.len() < BATCH {
-            match socket.try_recv(&mut pool) {
-                Ok(datagram) => batch.push(datagram),
+            match socket.try_recv_some(&mut pool, &mut batch) {
+                Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => {
                     tracing::debug!(%error, "a datagram could not be received");

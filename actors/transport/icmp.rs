@@ -39,9 +39,16 @@ pub(super) fn next(socket: &UdpSocket) -> io::Result<Option<SocketAddr>> {
     let Some(to) = message.address.filter(|_| fatal) else {
         return Ok(None);
     };
-    let v4 = to.as_sockaddr_in().map(|&v4| SocketAddr::V4(v4.into()));
-    let v6 = to.as_sockaddr_in6().map(|&v6| SocketAddr::V6(v6.into()));
-    Ok(v4.or(v6))
+    Ok(address(&to))
+}
+
+/// An address as the kernel writes it.
+#[cfg(target_os = "linux")]
+pub(super) fn address(written: &nix::sys::socket::SockaddrStorage) -> Option<SocketAddr> {
+    let v4 = written.as_sockaddr_in();
+    let v6 = written.as_sockaddr_in6();
+    v4.map(|&v4| SocketAddr::V4(v4.into()))
+        .or_else(|| v6.map(|&v6| SocketAddr::V6(v6.into())))
 }
 
 /// Host, network, port or protocol unreachable. Others pass, such as a datagram that must be made smaller.

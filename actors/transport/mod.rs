@@ -14,6 +14,7 @@ pub mod bundle;
 pub mod codec;
 mod icmp;
 pub mod memory;
+mod merged;
 pub mod pool;
 mod real;
 pub mod tls;
@@ -187,6 +188,27 @@ impl Datagram {
         match &self.0 {
             AnyDatagram::Real(socket) => socket.try_recv(pool),
             AnyDatagram::Memory(socket) => socket.try_recv(),
+        }
+    }
+
+    /// Asks the kernel to hand several datagrams from one place over at once, where it can. From then on they are received by
+    /// [`try_recv_some`](Self::try_recv_some) only.
+    pub fn receive_merged(&self) {
+        match &self.0 {
+            AnyDatagram::Real(socket) => socket.receive_merged(),
+            AnyDatagram::Memory(_) => {}
+        }
+    }
+
+    /// Adds the next datagram and its sender, or several from one place in their order; or [`io::ErrorKind::WouldBlock`].
+    pub fn try_recv_some(
+        &self,
+        pool: &mut Pool,
+        received: &mut Vec<(Bytes, SocketAddr)>,
+    ) -> io::Result<()> {
+        match &self.0 {
+            AnyDatagram::Real(socket) => socket.try_recv_some(pool, received),
+            AnyDatagram::Memory(socket) => socket.try_recv().map(|one| received.push(one)),
         }
     }
 

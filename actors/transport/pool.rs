@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
+use super::merged::Room;
+
 /// The longest datagram there is: IP's length field is 16 bits.
 pub const MAX_DATAGRAM: usize = 65_535;
 
@@ -19,6 +21,8 @@ const WAITING: usize = 8;
 pub struct Pool {
     current: Option<BytesMut>,
     waiting: VecDeque<BytesMut>,
+    /// Where several datagrams at once are received.
+    pub(super) room: Option<Room>,
 }
 
 impl Pool {
@@ -46,6 +50,12 @@ impl Pool {
             .as_mut()
             .map(|slab| slab.split().freeze())
             .unwrap_or_default()
+    }
+
+    /// A copy of these in the pool's memory.
+    pub(super) fn copy(&mut self, bytes: &[u8]) -> Bytes {
+        self.space(bytes.len()).extend_from_slice(bytes);
+        self.take()
     }
 
     fn next_slab(&mut self, room: usize) -> BytesMut {

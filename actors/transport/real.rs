@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::Notify;
 
+use super::merged::{self, Merged, Room};
 use super::pool::{MAX_DATAGRAM, Pool};
 use super::{Bundle, Duplex, bundle, icmp};
 
@@ -61,6 +63,8 @@ pub(super) struct RealDatagram {
     /// Wakes who waits to read, when sending has come upon such a place first.
     noted: Notify,
     largest_in_bundle: usize,
+    /// Several datagrams may come at once.
+    merges: AtomicBool,
 }
 
 impl RealDatagram {
@@ -83,6 +87,34 @@ impl RealDatagram {
             let (_, from) = socket.try_recv_buf_from(pool.space(MAX_DATAGRAM))?;
             Ok((pool.take(), from))
         })
+    }
+
+    pub fn receive_merged(&self) {
+        self.merges
+            .store(merged::ask(&self.socket), Ordering::Relaxed);
+    }
+
+    pub fn try_recv_some(
+        &self,
+        pool: &mut Pool,
+        received: &mut Vec<(Bytes, SocketAddr)>,
+    ) -> io::Result<()> {
+        if !self.merges.load(Ordering::Relaxed) {
+            return self.try_recv(pool).map(|one| received.push(one));
+        }
+        let mut room = pool.room.take().unwrap_or_else(Room::new);
+        let result = self.heed(|socket| {
+            socket.try_io(Interest::READABLE, || merged::receive(socket, &mut room))
+        });
+        if let Ok(Merged { length, size, from }) = result {
+            let mut rest = pool.copy(&room.bytes[..length]);
+            while rest.len() > size {
+                received.push((rest.split_to(size), from));
+            }
+            received.push((rest, from));
+        }
+        pool.room = Some(room);
+        result.map(drop)
     }
 
     pub fn try_send_to(&self, bytes: &Bytes, to: SocketAddr) -> io::Result<()> {
@@ -175,6 +207,7 @@ pub(super) fn datagram(addr: SocketAddr, reuse_port: bool) -> io::Result<RealDat
     icmp::ask(&socket, addr.is_ipv6())?;
     Ok(RealDatagram {
         largest_in_bundle: bundle::largest(&socket),
+        merges: AtomicBool::new(false),
         socket: UdpSocket::from_std(socket.into())?,
         unreachable: Mutex::default(),
         noted: Notify::new(),
@@ -231,6 +264,21 @@ mod tests {
 
     async fn timely<T>(what: impl Future<Output = T>) -> T {
         timeout(LIMIT, what).await.expect("in time")
+    }
+
+    /// Receives so many, and says in how many calls.
+    async fn calls_until(
+        socket: &RealDatagram,
+        pool: &mut Pool,
+        count: usize,
+        received: &mut Vec<(Bytes, SocketAddr)>,
+    ) -> usize {
+        let mut calls = 0;
+        while received.len() < count {
+            timely(socket.readable()).await.expect("a datagram");
+            calls += usize::from(socket.try_recv_some(pool, received).is_ok());
+        }
+        calls
     }
 
     #[tokio::test]
@@ -318,22 +366,50 @@ mod tests {
                 let cut = bundle.cut();
                 socket.writable().await.expect("room");
                 let mut pool = Pool::new();
-                for _ in 0..4 {
+                let mut received = Vec::new();
+                for round in 0..4 {
+                    if round == 2 {
+                        other.receive_merged();
+                    }
                     socket
                         .try_send_bundle(&bundle, nobody)
                         .expect("not told here");
                     socket
                         .try_send_bundle(&bundle, there)
                         .expect("another place");
-                    for datagram in &cut {
-                        timely(other.readable()).await.expect("a datagram");
-                        let received = other.try_recv(&mut pool).expect("a datagram");
-                        assert_eq!(received, (datagram.clone(), own));
+                    let calls = calls_until(&other, &mut pool, cut.len(), &mut received).await;
+                    assert_eq!(calls, if round < 2 { cut.len() } else { 1 });
+                    for (is, sent) in received.drain(..).zip(&cut) {
+                        assert_eq!(is, (sent.clone(), own));
                     }
                 }
                 timely(socket.readable()).await.expect("an error to read");
                 assert_eq!(socket.try_unreachable(), Some(nobody));
             }
+        });
+    }
+
+    #[test]
+    fn what_comes_alone_comes_as_it_is_where_several_may_come_at_once() {
+        in_real_time(async {
+            let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+            let sockets = [(); 3].map(|()| datagram(free, false).expect("a free port"));
+            let [one, another, there] = &sockets;
+            there.receive_merged();
+            let to = there.local_addr().expect("a bound socket");
+            let sizes = [0, 1, 1472, 40_000, 65_507, 0, 300, 300, 300];
+            let datagrams = sizes.map(|size| Bytes::from(vec![b'x'; size]));
+            let mut expected = Vec::new();
+            for bytes in datagrams {
+                for socket in [one, another] {
+                    socket.writable().await.expect("room");
+                    socket.try_send_to(&bytes, to).expect("sent");
+                    expected.push((bytes.clone(), socket.local_addr().expect("bound")));
+                }
+            }
+            let mut received = Vec::new();
+            calls_until(there, &mut Pool::new(), expected.len(), &mut received).await;
+            assert_eq!(received, expected);
         });
     }
 }

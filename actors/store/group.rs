@@ -55,24 +55,23 @@ impl<'a> Group<'a> {
         let mut changes = Vec::with_capacity(commit.changes.len());
         for change in &commit.changes {
             let key = change.key.encode();
-            let value = match self.current(&key) {
-                Ok(value) => value,
+            // What can't be read is shown as absent: it can't be decided from either.
+            let other = |value: Option<&[u8]>| {
+                let differs = value.and_then(version) != change.expect;
+                differs.then(|| value.and_then(|value| decode(value).ok()))
+            };
+            match self.look(&key, other) {
+                Ok(None) => {
+                    let version = change.version();
+                    let record = change.record.as_ref();
+                    changes.push((key, record.map(|record| encode(version, record))));
+                }
+                Ok(Some(stored)) => others.push((change.key.clone(), stored)),
                 Err(error) => {
                     tracing::error!(%error, "the store can't be read");
                     self.counters.failed += 1;
                     return CommitOutcome::Unavailable;
                 }
-            };
-            if value.as_deref().and_then(version) == change.expect {
-                let value = change
-                    .record
-                    .as_ref()
-                    .map(|record| encode(change.version(), record));
-                changes.push((key, value));
-            } else {
-                // What can't be read is shown as absent: it can't be decided from either.
-                let stored = value.and_then(|value| decode(&value).ok());
-                others.push((change.key.clone(), stored));
             }
         }
         if !others.is_empty() {
@@ -83,11 +82,12 @@ impl<'a> Group<'a> {
         CommitOutcome::Committed
     }
 
-    fn current(&self, key: &[u8]) -> fjall::Result<Option<Vec<u8>>> {
+    /// Looks at the value that a key has by now.
+    fn look<T>(&self, key: &[u8], read: impl FnOnce(Option<&[u8]>) -> T) -> fjall::Result<T> {
         if let Some(value) = self.written.get(key) {
-            return Ok(value.clone());
+            return Ok(read(value.as_deref()));
         }
-        Ok(self.records.get(key)?.map(|value| value.to_vec()))
+        Ok(read(self.records.get(key)?.as_deref()))
     }
 
     /// Writes the group as one batch, and gives the answers by shard.

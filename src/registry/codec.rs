@@ -81,6 +81,12 @@ impl Record {
     /// As bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(512);
+        self.encode_to(&mut out);
+        out
+    }
+
+    /// As bytes, behind others.
+    pub fn encode_to(&self, out: &mut Vec<u8>) {
         out.push(FORMAT);
         match self {
             Self::Binding(binding) => {
@@ -92,74 +98,73 @@ impl Record {
                     BINDING
                 };
                 out.push(kind);
-                text(&mut out, &binding.aor);
-                text(&mut out, &binding.contact);
-                option(&mut out, binding.q, |out, q| out.put_u16(q));
-                text(&mut out, &binding.call_id);
+                text(out, &binding.aor);
+                text(out, &binding.contact);
+                option(out, binding.q, |out, q| out.put_u16(q));
+                text(out, &binding.call_id);
                 out.put_u32(binding.cseq);
                 out.put_u64(binding.expires_at.as_millis());
                 if kind != BINDING {
-                    text(&mut out, &binding.path);
-                    option(&mut out, binding.instance.as_deref(), text);
-                    option(&mut out, binding.reg_id, |out, id| out.put_u32(id));
+                    text(out, &binding.path);
+                    option(out, binding.instance.as_deref(), text);
+                    option(out, binding.reg_id, |out, id| out.put_u32(id));
                 }
                 if kind == BINDING_WITH_PARAMS {
-                    text(&mut out, &binding.params);
+                    text(out, &binding.params);
                 }
             }
             Self::Publication(publication) => {
                 out.push(PUBLICATION);
-                text(&mut out, &publication.aor);
-                text(&mut out, &publication.package);
+                text(out, &publication.aor);
+                text(out, &publication.package);
                 out.put_u64(publication.order);
-                text(&mut out, &publication.etag);
+                text(out, &publication.etag);
                 out.put_u64(publication.expires_at.as_millis());
                 out.put_u64(publication.modified_at.as_millis());
-                text(&mut out, &publication.content_type);
-                blob(&mut out, &publication.body);
+                text(out, &publication.content_type);
+                blob(out, &publication.body);
             }
             Self::Subscription(subscription) => {
                 out.push(match subscription.account {
                     None => SUBSCRIPTION,
                     Some(_) => SUBSCRIPTION_OF_ACCOUNT,
                 });
-                text(&mut out, &subscription.aor);
-                text(&mut out, &subscription.package);
-                option(&mut out, subscription.event_id.as_deref(), text);
+                text(out, &subscription.aor);
+                text(out, &subscription.package);
+                option(out, subscription.event_id.as_deref(), text);
                 out.put_u64(subscription.expires_at.as_millis());
                 out.put_u64(subscription.dialog);
                 out.put_u8(subscription.shard);
-                blob(&mut out, &subscription.head);
-                span(&mut out, subscription.call_id);
-                span(&mut out, subscription.remote_tag);
-                text(&mut out, &subscription.target);
-                option(&mut out, subscription.first_route.as_deref(), text);
-                flow(&mut out, &subscription.flow);
+                blob(out, &subscription.head);
+                span(out, subscription.call_id);
+                span(out, subscription.remote_tag);
+                text(out, &subscription.target);
+                option(out, subscription.first_route.as_deref(), text);
+                flow(out, &subscription.flow);
                 out.put_u8(u8::from(subscription.direct));
                 out.put_u32(subscription.remote_cseq);
                 out.put_u64(subscription.epoch);
                 if let Some(account) = &subscription.account {
-                    text(&mut out, account);
+                    text(out, account);
                 }
             }
             Self::Watcher(watcher) => {
                 out.push(WATCHER);
-                text(&mut out, &watcher.aor);
-                text(&mut out, &watcher.watcher);
+                text(out, &watcher.aor);
+                text(out, &watcher.watcher);
                 out.put_u64(watcher.since.as_millis());
                 match &watcher.standing {
                     Standing::Decided(handling) => {
                         out.put_u8(1);
-                        text(&mut out, handling.as_str());
+                        text(out, handling.as_str());
                     }
                     Standing::Waiting { id } => {
                         out.put_u8(0);
-                        text(&mut out, id);
+                        text(out, id);
                     }
                 }
             }
         }
-        out
     }
 
     /// From bytes. Bodies are shared with `bytes`, not copied.

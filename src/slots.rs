@@ -4,8 +4,8 @@
 use std::fmt;
 use std::ops::{Index, IndexMut};
 
-/// Rows of a piece.
-const PIECE: usize = 256;
+/// The size of a piece, at most: so large that an allocator keeps it apart from others, and gives it back as a whole.
+const PIECE_BYTES: usize = 2 << 20;
 
 enum Slot<T> {
     Taken(T),
@@ -22,6 +22,9 @@ pub(crate) struct Slots<T> {
 }
 
 impl<T> Slots<T> {
+    /// Rows of a piece: a power of two, so that numbers are divided by shifts.
+    const PIECE: usize = 1 << (PIECE_BYTES / size_of::<Slot<T>>()).ilog2();
+
     /// No rows; nothing is allocated.
     pub const fn new() -> Self {
         Self {
@@ -72,9 +75,9 @@ impl<T> Slots<T> {
 
     fn add(&mut self, slot: Slot<T>) {
         match self.pieces.last_mut() {
-            Some(last) if last.len() < PIECE => last.push(slot),
+            Some(last) if last.len() < Self::PIECE => last.push(slot),
             Some(_) => {
-                let mut piece = Vec::with_capacity(PIECE);
+                let mut piece = Vec::with_capacity(Self::PIECE);
                 piece.push(slot);
                 self.pieces.push(piece);
             }
@@ -86,7 +89,11 @@ impl<T> Slots<T> {
     /// The row of a number.
     #[inline]
     pub fn get(&self, number: usize) -> Option<&T> {
-        match self.pieces.get(number / PIECE)?.get(number % PIECE)? {
+        match self
+            .pieces
+            .get(number / Self::PIECE)?
+            .get(number % Self::PIECE)?
+        {
             Slot::Taken(row) => Some(row),
             Slot::Free(_) => None,
         }
@@ -136,9 +143,9 @@ impl<T> Slots<T> {
     /// Gives the memory of free numbers at the end back. Free ones between are given anew in their order from then on.
     pub fn shrink_to_fit(&mut self) {
         let end = self.iter().last().map_or(0, |(number, _)| number + 1);
-        self.pieces.truncate(end.div_ceil(PIECE));
+        self.pieces.truncate(end.div_ceil(Self::PIECE));
         if let Some(last) = self.pieces.last_mut() {
-            last.truncate((end - 1) % PIECE + 1);
+            last.truncate((end - 1) % Self::PIECE + 1);
             last.shrink_to_fit();
         }
         self.pieces.shrink_to_fit();
@@ -155,7 +162,9 @@ impl<T> Slots<T> {
 
     #[inline]
     fn slot_mut(&mut self, number: usize) -> Option<&mut Slot<T>> {
-        self.pieces.get_mut(number / PIECE)?.get_mut(number % PIECE)
+        self.pieces
+            .get_mut(number / Self::PIECE)?
+            .get_mut(number % Self::PIECE)
     }
 }
 
@@ -194,39 +203,49 @@ mod tests {
 
     use super::*;
 
+    /// Large, so that a piece is a few rows.
+    type Row = [usize; 8192];
+    const PIECE: usize = Slots::<Row>::PIECE;
+
+    fn row(number: usize) -> Row {
+        [number; 8192]
+    }
+
     #[test]
     fn growing_takes_a_piece_at_a_time() {
         let mut slots = Slots::new();
-        for number in 0..10 * PIECE {
+        for number in 0..5 * PIECE {
             assert_eq!(slots.vacant_key(), number);
-            assert_eq!(slots.insert(number), number);
+            assert_eq!(slots.insert(row(number)), number);
             assert!(slots.capacity() <= (number + 1).next_multiple_of(PIECE).max(4));
         }
-        assert_eq!((slots.len(), slots[777]), (10 * PIECE, 777));
+        assert_eq!(slots.len(), 5 * PIECE);
+        assert_eq!(slots[PIECE + 1], row(PIECE + 1));
     }
 
     #[test]
     fn what_is_free_at_the_end_is_given_back_and_what_is_free_between_is_used_first() {
         let mut slots = Slots::new();
         for number in 0..4 * PIECE {
-            slots.insert(number);
+            slots.insert(row(number));
         }
-        for number in (10..20).chain(PIECE + 5..4 * PIECE) {
-            assert_eq!(slots.remove(number), number);
+        for number in (3..6).chain(PIECE + 5..4 * PIECE) {
+            assert_eq!(slots.remove(number), row(number));
         }
         slots.shrink_to_fit();
         assert_eq!(slots.capacity(), PIECE + 5);
-        assert_eq!(slots.len(), PIECE - 5);
-        assert_eq!(slots.iter().last(), Some((PIECE + 4, &(PIECE + 4))));
-        for number in (10..20).chain([PIECE + 5]) {
-            assert_eq!(slots.insert(number), number);
+        assert_eq!(slots.len(), PIECE + 2);
+        let last = slots.iter().last().expect("rows");
+        assert_eq!(last, (PIECE + 4, &row(PIECE + 4)));
+        for number in (3..6).chain([PIECE + 5]) {
+            assert_eq!(slots.insert(row(number)), number);
         }
         for number in 0..=PIECE + 5 {
             slots.remove(number);
         }
         slots.shrink_to_fit();
         assert_eq!((slots.capacity(), slots.vacant_key()), (0, 0));
-        assert_eq!(slots.insert(1), 0);
+        assert_eq!(slots.insert(row(1)), 0);
     }
 
     proptest! {

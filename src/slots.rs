@@ -4,8 +4,12 @@
 use std::fmt;
 use std::ops::{Index, IndexMut};
 
-/// The size of a piece, at most: so large that an allocator keeps it apart from others, and gives it back as a whole.
-const PIECE_BYTES: usize = 2 << 20;
+/// The size of a piece, at most; it is more than half of this. So large that an allocator (mimalloc from 4 MiB on) keeps it apart from
+/// others, and gives it back as a whole. What is not used yet of it is address space, and no memory.
+const PIECE_BYTES: usize = 8 << 20;
+
+/// Up to so many rows the first piece grows as vectors do: many have a few rows only.
+const FEW: usize = 1024;
 
 enum Slot<T> {
     Taken(T),
@@ -75,13 +79,17 @@ impl<T> Slots<T> {
 
     fn add(&mut self, slot: Slot<T>) {
         match self.pieces.last_mut() {
-            Some(last) if last.len() < Self::PIECE => last.push(slot),
+            Some(last) if last.len() < Self::PIECE => {
+                if last.len() == last.capacity() && last.len() >= FEW {
+                    last.reserve_exact(Self::PIECE - last.len());
+                }
+                last.push(slot);
+            }
             Some(_) => {
                 let mut piece = Vec::with_capacity(Self::PIECE);
                 piece.push(slot);
                 self.pieces.push(piece);
             }
-            // The first grows as vectors do: many have a few rows only.
             None => self.pieces.push(vec![slot]),
         }
     }

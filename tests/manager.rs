@@ -37,6 +37,7 @@ async fn start(change: impl FnOnce(&mut Setup)) -> RunningManager {
         network: Network::Real,
         clock,
         entropy: Entropy::from_number(1),
+        udp_offload: true,
         max_connections: MAX_CONNECTIONS,
     };
     let endpoint = Endpoint::new(parts).start();

@@ -24,6 +24,8 @@ pub struct Server {
     pub store: Store,
     /// How many shards; one per core when `None`. See [`Server::shard_count`].
     pub shards: Option<u8>,
+    /// Whether the kernel takes and gives datagrams of one place together.
+    pub udp_offload: bool,
     /// How requests are authenticated.
     pub auth: Auth,
     /// What digest needs.
@@ -183,6 +185,14 @@ impl Settings for Server {
                 "Threads that share the presentities. One per core.",
                 Optional { none: "auto", meaning: "one per core", kind: Whole(1..=64) },
                 None,
+            ),
+            udp_offload: s.key(
+                "udp_offload",
+                "Whether the system may take and give datagrams of one place together (UDP segmentation and receive offload of \
+                 Linux), which saves half of what they cost behind a proxy. Captures on this machine (tcpdump, sngrep, agents of \
+                 Homer) may show such datagrams as one; false keeps them apart.",
+                Truth,
+                true,
             ),
             auth: s.key(
                 "auth",

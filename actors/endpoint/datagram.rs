@@ -61,18 +61,25 @@ pub(super) struct Sent {
 }
 
 impl Port {
-    /// Starts to read a socket, the `port`th of the endpoint.
+    /// Starts to read a socket, the `port`th of the endpoint. With `offload` datagrams of one place go and come together.
     pub fn open(
         socket: Datagram,
         bound: SocketAddr,
         port: usize,
         endpoint: Addr<Endpoint>,
+        offload: bool,
     ) -> Self {
-        socket.receive_merged();
+        if offload {
+            socket.receive_merged();
+        }
         let socket = Rc::new(socket);
         let reader = actix_rt::spawn(read(Rc::clone(&socket), port, endpoint));
         Self {
-            largest_in_bundle: socket.largest_in_bundle(),
+            largest_in_bundle: if offload {
+                socket.largest_in_bundle()
+            } else {
+                0
+            },
             socket,
             bound,
             reader,

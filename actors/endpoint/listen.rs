@@ -88,7 +88,8 @@ impl Handler<Listen> for Endpoint {
             let bound = match opened? {
                 Opened::Udp(socket) => {
                     let bound = socket.local_addr()?;
-                    let port = Port::open(socket, bound, endpoint.ports.len(), ctx.address());
+                    let (number, offload) = (endpoint.ports.len(), endpoint.udp_offload);
+                    let port = Port::open(socket, bound, number, ctx.address(), offload);
                     endpoint.ports.push(port);
                     bound
                 }

@@ -74,6 +74,8 @@ pub struct Parts {
     pub tls: Tls,
     /// For branches and tags.
     pub entropy: Entropy,
+    /// Whether the kernel takes and gives datagrams of one place together, where it can. See [`Bundle`](crate::transport::Bundle).
+    pub udp_offload: bool,
     /// Streams that may be open at once on this shard, in both directions.
     pub max_connections: usize,
 }
@@ -189,6 +191,7 @@ pub struct Endpoint {
     peers: Vec<Recipient<HandOver>>,
     modules: BTreeMap<ModuleId, Vec<Recipient<ToModule>>>,
     ports: Vec<Port>,
+    udp_offload: bool,
     listeners: Vec<listen::Accepting>,
     locals: Locals,
     connections: Connections,
@@ -219,6 +222,7 @@ impl Endpoint {
             clock,
             tls,
             entropy,
+            udp_offload,
             max_connections,
         } = parts;
         let spans = Spans::new(settings.timers.lifetime());
@@ -235,6 +239,7 @@ impl Endpoint {
             peers: Vec::new(),
             modules: BTreeMap::new(),
             ports: Vec::new(),
+            udp_offload,
             listeners: Vec::new(),
             routes: Routes::default(),
             spans,

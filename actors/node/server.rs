@@ -138,6 +138,7 @@ impl ServerNode {
             in_flight: settings.limits.in_flight,
             connections: settings.limits.connections,
             datagram: settings.limits.datagram,
+            udp_offload: settings.udp_offload,
             // A phone that has moved says so by its next SUBSCRIBE.
             follow_redirects: false,
             tls: tls.clone(),

@@ -38,6 +38,8 @@ pub struct Plan {
     pub connections: usize,
     /// The longest request over UDP; see [`Settings::datagram`].
     pub datagram: Option<usize>,
+    /// Whether the kernel takes and gives datagrams of one place together.
+    pub udp_offload: bool,
     /// Whether requests follow a 3xx; see [`Settings::follow_redirects`].
     pub follow_redirects: bool,
     /// Certificates.
@@ -66,6 +68,7 @@ impl Plan {
             in_flight: 4096,
             connections: 1024,
             datagram: None,
+            udp_offload: true,
             follow_redirects: true,
             tls: Tls::default(),
             name_servers: Vec::new(),
@@ -116,6 +119,7 @@ impl Stack {
                     clock: environment.clock,
                     tls: plan.tls.clone(),
                     entropy: environment.entropy.fork(),
+                    udp_offload: plan.udp_offload,
                     max_connections: plan.connections.div_ceil(usize::from(plan.shards)),
                 };
                 thread.start(move || Endpoint::new(parts))

@@ -67,6 +67,7 @@ impl EndpointKit {
             clock,
             tls: crate::transport::Tls::default(),
             entropy,
+            udp_offload: true,
             max_connections: MAX_CONNECTIONS,
         };
         let endpoint = Endpoint::new(parts).start();

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use hashbrown::HashTable;
+use smallvec::SmallVec;
 
 use super::{Timer, Timers, TransactionKey};
 use crate::exchange::Flow;
@@ -23,6 +24,9 @@ pub struct Pending {
     pub port: Option<u16>,
 }
 
+/// In the row itself for nearly all: pieces of their own would lie among those that live longer, and leave holes there.
+type Text = SmallVec<[u8; 96]>;
+
 /// What a response says beyond what its request said. With the request, which comes again if the response is wanted again,
 /// it makes the same response, and takes a fifth of its room.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,7 +36,7 @@ pub struct Kept {
     /// Whether Record-Route headers of the request are copied.
     pub copy_record_route: bool,
     /// Tag of To, reason phrase, header lines and body, one behind the other.
-    text: Box<[u8]>,
+    text: Text,
     /// Where the first three end.
     ends: [u32; 3],
 }
@@ -53,7 +57,7 @@ impl Kept {
             head,
             body,
         ];
-        let mut text = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
+        let mut text = Text::with_capacity(parts.iter().map(|part| part.len()).sum());
         let ends = parts.map(|part| {
             text.extend_from_slice(part);
             // What our own modules say stays below 4 GiB.
@@ -62,7 +66,7 @@ impl Kept {
         Self {
             status,
             copy_record_route,
-            text: text.into(),
+            text,
             ends: [ends[0], ends[1], ends[2]],
         }
     }

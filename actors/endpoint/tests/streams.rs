@@ -193,6 +193,7 @@ fn connections_that_are_being_opened_count_as_well() {
             name_servers: Vec::new(),
             clock: Clock::system(),
             entropy: Entropy::from_number(1),
+            udp_offload: true,
             max_connections: 2,
         })
         .start();
@@ -255,6 +256,7 @@ fn beyond_the_limit_of_connections_peers_are_turned_away_and_the_others_served()
             name_servers: Vec::new(),
             clock: Clock::system(),
             entropy: Entropy::from_number(1),
+            udp_offload: true,
             max_connections: 2,
         })
         .start();

@@ -43,6 +43,7 @@ async fn start(network: Network, change: impl FnOnce(&mut Setup)) -> RunningMana
         network: network.clone(),
         clock: clock(),
         entropy: Entropy::from_number(1),
+        udp_offload: true,
         max_connections: MAX_CONNECTIONS,
     };
     let endpoint = Endpoint::new(parts).start();

@@ -61,9 +61,13 @@ impl MemoryDatagram {
 
     /// As a kernel does: it cuts what it gets by the size, or refuses it.
     pub fn try_send_bundle(&self, bundle: &Bundle<'_>, to: SocketAddr) -> io::Result<()> {
-        let largest = self.shared.lock().largest_in_bundle(self.key, to);
-        if largest.is_some_and(|largest| bundle.size() > largest) {
-            return Err(io::Error::from_raw_os_error(nix::libc::EMSGSIZE));
+        {
+            let mut state = self.shared.lock();
+            let largest = state.largest_in_bundle(self.key, to);
+            if largest.is_some_and(|largest| bundle.size() > largest) {
+                return Err(io::Error::from_raw_os_error(nix::libc::EMSGSIZE));
+            }
+            state.statistics.bundles += 1;
         }
         bundle
             .cut()

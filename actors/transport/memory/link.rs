@@ -43,6 +43,8 @@ impl Link {
 pub struct Statistics {
     /// Datagrams handed to the network.
     pub sent: u64,
+    /// Bundles that some of them were handed over in.
+    pub bundles: u64,
     /// Datagrams that reached a socket, duplicates included.
     pub delivered: u64,
     /// Datagrams lost by chance.

@@ -15,6 +15,7 @@ mod locate;
 mod log;
 mod manager;
 mod nodes;
+mod offload;
 mod peers;
 mod readme;
 mod selftest;

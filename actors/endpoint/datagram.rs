@@ -96,10 +96,21 @@ impl Port {
                 return self.wait(rest, to, so_far);
             }
             let bundle = Bundle::of(rest, self.largest_in_bundle);
-            let (count, result) = match &bundle {
+            let (mut count, mut result) = match &bundle {
                 Some(bundle) => (bundle.count(), self.socket.try_send_bundle(bundle, to)),
                 None => (1, self.socket.try_send_to(first, to)),
             };
+            if let (Some(bundle), Err(error)) = (&bundle, &result)
+                && let Some(largest) = largest_after(error, bundle.size())
+            {
+                let size = bundle.size();
+                tracing::debug!(%to, %error, size, "datagrams don't go together");
+                (count, result) = (1, self.socket.try_send_to(first, to));
+                // Unless it does not go alone either: then it is the place that is wrong, such as port 0.
+                if result.is_ok() {
+                    self.largest_in_bundle = largest;
+                }
+            }
             match result {
                 Ok(()) => so_far.sent += count as u64,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -111,13 +122,6 @@ impl Port {
                     return self.wait(rest, to, so_far);
                 }
                 Err(error) => {
-                    if let Some(bundle) = bundle
-                        && let Some(largest) = largest_after(&error, bundle.size())
-                    {
-                        tracing::debug!(%to, %error, largest, "datagrams of {} bytes go alone", bundle.size());
-                        self.largest_in_bundle = largest;
-                        continue;
-                    }
                     so_far.failed += count as u64;
                     so_far.error.get_or_insert(error);
                 }

@@ -200,6 +200,7 @@ impl Registry {
 
     /// Sends what was gathered, and sets the timer.
     fn done(&mut self, ctx: &mut Context<Self>) {
+        self.store.hand_over();
         for (batch, endpoint) in self.batches.iter_mut().zip(&self.endpoints) {
             if !batch.is_empty() {
                 // The next one is likely to be as long.

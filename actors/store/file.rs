@@ -1,16 +1,17 @@
 //! `file:PATH`: fjall on a thread of its own, with group commit.
 //!
 //! The thread takes what is waiting, writes it as one batch, asks the disk once (`fdatasync`), then answers. While the
-//! disk works, the next group gathers; nobody waits for a timer. The channel before it is bounded: beyond that a commit
-//! is `Overloaded` before anything is done.
+//! disk works, the next group gathers; nobody waits for a timer. A shard hands the commits of a pass over together, so that
+//! the thread does not wake for the first of them alone. What waits is bounded: beyond that a commit is `Overloaded` before
+//! anything is done.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 #[cfg(test)]
 use std::sync::atomic::AtomicBool;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -25,7 +26,7 @@ use super::{Committed, Counters, Store, StoreError};
 
 /// Commits waiting for the thread.
 const WAITING: usize = 16_384;
-/// Commits in one group: keeps the batch, and so the pause, small.
+/// Commits in one group, and those that came with the last of them: keeps the batch, and so the pause, small.
 const GROUP: usize = 1024;
 /// State is in RAM and read once, so blocks need not stay.
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
@@ -46,13 +47,17 @@ pub struct FileStore {
     path: PathBuf,
     epoch: AtomicU64,
     shared: Arc<Shared>,
-    requests: Mutex<Option<SyncSender<Request>>>,
+    /// Asked for, and not handed over yet. Locked before `requests`.
+    asked: Mutex<Vec<Commit>>,
+    requests: Mutex<Option<Sender<Request>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What the thread shares with the rest.
 #[derive(Debug, Default)]
 struct Shared {
+    /// Commits that the thread has not taken.
+    waiting: AtomicUsize,
     outcomes: Mutex<BTreeMap<Shard, Recipient<Committed>>>,
     counters: Mutex<Counters>,
     /// The next group panics.
@@ -61,7 +66,7 @@ struct Shared {
 }
 
 enum Request {
-    Commit(Commit),
+    Commits(Vec<Commit>),
     Load(Sender<Result<Vec<(Version, Record)>, StoreError>>),
     Advance(Sender<Result<u64, StoreError>>),
 }
@@ -72,7 +77,7 @@ impl FileStore {
         let engine = Engine::open(path)?;
         let epoch = engine.epoch;
         let shared = Arc::new(Shared::default());
-        let (requests, receiver) = sync_channel(WAITING);
+        let (requests, receiver) = channel();
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
             .spawn({
@@ -87,6 +92,7 @@ impl FileStore {
             path: path.to_owned(),
             epoch: AtomicU64::new(epoch),
             shared,
+            asked: Mutex::default(),
             requests: Mutex::new(Some(requests)),
             thread: Mutex::new(Some(thread)),
         })
@@ -98,11 +104,12 @@ impl FileStore {
         self.shared.fault.store(true, Ordering::Relaxed);
     }
 
-    /// Sends the thread a question and waits for the answer.
+    /// Sends the thread a question, behind what was asked for before, and waits for the answer.
     fn ask<T>(
         &self,
         question: impl FnOnce(Sender<Result<T, StoreError>>) -> Request,
     ) -> Result<T, StoreError> {
+        self.hand_over();
         let (sender, answer) = channel();
         let requests = locked(&self.requests).clone().ok_or(StoreError::Closed)?;
         requests
@@ -132,17 +139,38 @@ impl Store for FileStore {
     }
 
     fn commit(&self, commit: Commit) -> Option<CommitOutcome> {
-        let requests = locked(&self.requests);
-        match requests
-            .as_ref()
-            .map(|requests| requests.try_send(Request::Commit(commit)))
-        {
-            Some(Ok(())) => None,
-            Some(Err(TrySendError::Full(_))) => {
-                locked(&self.shared.counters).overloaded += 1;
-                Some(CommitOutcome::Overloaded)
+        let mut asked = locked(&self.asked);
+        if locked(&self.requests).is_none() {
+            return Some(CommitOutcome::Unavailable);
+        }
+        if self.shared.waiting.load(Ordering::Relaxed) >= WAITING {
+            locked(&self.shared.counters).overloaded += 1;
+            return Some(CommitOutcome::Overloaded);
+        }
+        self.shared.waiting.fetch_add(1, Ordering::Relaxed);
+        asked.push(commit);
+        None
+    }
+
+    fn hand_over(&self) {
+        let mut asked = locked(&self.asked);
+        if asked.is_empty() {
+            return;
+        }
+        let request = Request::Commits(std::mem::take(&mut asked));
+        let requests = locked(&self.requests).clone();
+        let left = match requests {
+            Some(requests) => requests.send(request).err().map(|unsent| unsent.0),
+            None => Some(request),
+        };
+        // Its thread is gone.
+        if let Some(Request::Commits(commits)) = left {
+            let mut answers: BTreeMap<Shard, Vec<_>> = BTreeMap::new();
+            for op in commits.iter().map(|commit| commit.op) {
+                let answers = answers.entry(op.shard).or_default();
+                answers.push((op, CommitOutcome::Unavailable));
             }
-            Some(Err(TrySendError::Disconnected(_))) | None => Some(CommitOutcome::Unavailable),
+            tell(answers, &self.shared);
         }
     }
 
@@ -151,6 +179,7 @@ impl Store for FileStore {
     }
 
     fn close(&self) {
+        self.hand_over();
         // The thread ends when the last sender is gone, after what is waiting.
         locked(&self.requests).take();
         let thread = locked(&self.thread).take();
@@ -253,7 +282,10 @@ impl Engine {
             let mut next = Some(first);
             while let Some(request) = next.take() {
                 match request {
-                    Request::Commit(commit) => waiting.push(commit),
+                    Request::Commits(commits) => {
+                        shared.waiting.fetch_sub(commits.len(), Ordering::Relaxed);
+                        waiting.extend(commits);
+                    }
                     other => question = Some(other),
                 }
                 if question.is_some() || waiting.len() >= GROUP {
@@ -269,7 +301,7 @@ impl Engine {
                     let epoch = self.next_epoch();
                     drop(answer.send(epoch));
                 }
-                Some(Request::Commit(_)) | None => {}
+                Some(Request::Commits(_)) | None => {}
             }
         }
         if let Err(error) = self.database.persist(PersistMode::SyncAll) {

@@ -38,9 +38,12 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Where the outcomes of a shard's commits go.
     fn attach(&self, shard: Shard, outcomes: Recipient<Committed>);
 
-    /// Asks for a commit. `None`: the outcome comes as a [`Committed`] message. Commits of a shard are carried out in the
-    /// order in which they are asked for.
+    /// Asks for a commit. `None`: the outcome comes as a [`Committed`] message, some time after [`Store::hand_over`]. Commits of a
+    /// shard are carried out in the order in which they are asked for.
     fn commit(&self, commit: Commit) -> Option<CommitOutcome>;
+
+    /// Ends a pass: what was asked for since the last one is carried out now, together.
+    fn hand_over(&self) {}
 
     /// What it has done so far.
     fn counters(&self) -> Counters;

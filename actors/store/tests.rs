@@ -93,7 +93,7 @@ impl Bench {
         Self { store, outcomes }
     }
 
-    /// Asks for commits without waiting in between; gives their outcomes in the order in which they came.
+    /// Asks for commits in one pass, without waiting in between; gives their outcomes in the order in which they came.
     async fn commit(&mut self, commits: Vec<Commit>) -> Vec<(u64, CommitOutcome)> {
         let mut answers = Vec::new();
         let mut waiting = 0;
@@ -104,6 +104,7 @@ impl Bench {
                 None => waiting += 1,
             }
         }
+        self.store.hand_over();
         for _ in 0..waiting {
             let answer = tokio::time::timeout(Duration::from_secs(30), self.outcomes.recv()).await;
             let (op, outcome) = answer.expect("an outcome in time").expect("a living store");

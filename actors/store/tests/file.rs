@@ -65,6 +65,53 @@ fn a_panic_of_the_engine_leaves_nobody_without_an_answer() {
 }
 
 #[test]
+fn the_commits_of_a_pass_are_one_group() {
+    System::new().block_on(async {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Arc::new(FileStore::open(folder.path()).expect("a store"));
+        let mut bench = Bench::new(store.clone());
+        for pass in 0..3 {
+            let numbers = 100 * pass + 1..=100 * pass + 50;
+            let commits = numbers.map(|n| commit(n, vec![put(&n.to_string(), None, 1)]));
+            let outcomes = bench.commit(commits.collect()).await;
+            assert!(outcomes.iter().all(|(_, outcome)| *outcome == COMMITTED));
+        }
+        let counters = store.counters();
+        assert_eq!((counters.groups, counters.largest_group), (3, 50));
+    });
+}
+
+#[test]
+fn what_was_asked_for_is_carried_out_before_the_store_is_read_or_closed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = FileStore::open(folder.path()).expect("a store");
+    assert_eq!(store.commit(commit(1, vec![put("a", None, 1)])), None);
+    assert_eq!(store.load().expect("records").len(), 1);
+    assert_eq!(store.commit(commit(2, vec![put("b", None, 1)])), None);
+    store.close();
+    drop(store);
+    let again = FileStore::open(folder.path()).expect("a store");
+    assert_eq!(again.load().expect("records").len(), 2);
+}
+
+#[test]
+fn more_commits_than_may_wait_are_turned_away_and_the_others_are_answered() {
+    System::new().block_on(async {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Arc::new(FileStore::open(folder.path()).expect("a store"));
+        let mut bench = Bench::new(store.clone());
+        let commits = (1..=16_385).map(|n| commit(n, vec![put(&n.to_string(), None, 1)]));
+        let mut outcomes = bench.commit(commits.collect()).await;
+        assert_eq!(outcomes.remove(0), (16_385, CommitOutcome::Overloaded));
+        assert!(outcomes.iter().all(|(_, outcome)| *outcome == COMMITTED));
+        assert_eq!(store.counters().overloaded, 1);
+        // There is room again.
+        let commits = vec![commit(20_000, vec![put("more", None, 1)])];
+        assert_eq!(bench.commit(commits).await, [(20_000, COMMITTED)]);
+    });
+}
+
+#[test]
 fn a_folder_has_one_owner() {
     let folder = tempfile::tempdir().expect("a folder");
     let _owner = FileStore::open(folder.path()).expect("a store");

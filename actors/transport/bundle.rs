@@ -24,6 +24,19 @@ const BLANKS: [u8; 256] = [b' '; 256];
 /// Sizes of datagrams that go where larger ones don't: over Ethernet, and everywhere over IPv6.
 const SMALLER: [usize; 2] = [1472, 1232];
 
+#[cfg(target_os = "linux")]
+pub(super) use nix::libc::{EINVAL, EIO, EMSGSIZE};
+
+/// Elsewhere only the memory network takes bundles, and refuses them by the last of these.
+#[cfg(not(target_os = "linux"))]
+mod codes {
+    pub const EINVAL: i32 = 22;
+    pub const EIO: i32 = 5;
+    pub const EMSGSIZE: i32 = 40;
+}
+#[cfg(not(target_os = "linux"))]
+pub(super) use codes::{EINVAL, EIO, EMSGSIZE};
+
 /// Datagrams of one size, as the kernel takes them.
 #[derive(Debug)]
 pub struct Bundle<'a> {
@@ -113,7 +126,6 @@ fn place_of_blanks(message: &[u8]) -> Option<usize> {
 /// The largest size to try after a bundle of that size was refused for how it was sent; none other than 0 if it was not its size.
 /// None for other errors, which single datagrams would meet as well.
 pub fn largest_after(refused: &io::Error, size: usize) -> Option<usize> {
-    use nix::libc::{EINVAL, EIO, EMSGSIZE};
     match refused.raw_os_error()? {
         EINVAL | EMSGSIZE => Some(SMALLER.into_iter().find(|s| *s < size).unwrap_or(0)),
         EIO => Some(0),
@@ -164,6 +176,9 @@ pub(crate) fn send(_: impl AsFd, _: &Bundle<'_>, _: Option<SocketAddr>) -> io::R
 #[cfg(test)]
 mod tests {
     use rollcall_core::sip::{Message, Name};
+
+    /// Any other error.
+    const EACCES: i32 = 13;
 
     use super::*;
 
@@ -257,12 +272,12 @@ mod tests {
     #[test]
     fn what_refuses_a_bundle_makes_them_smaller_and_nothing_else_does() {
         let after = |code, size| largest_after(&io::Error::from_raw_os_error(code), size);
-        for code in [nix::libc::EINVAL, nix::libc::EMSGSIZE] {
+        for code in [EINVAL, EMSGSIZE] {
             assert_eq!(after(code, 9000), Some(1472));
             assert_eq!(after(code, 1472), Some(1232));
             assert_eq!(after(code, 1232), Some(0));
         }
-        assert_eq!(after(nix::libc::EIO, 9000), Some(0));
-        assert_eq!(after(nix::libc::ENETUNREACH, 9000), None);
+        assert_eq!(after(EIO, 9000), Some(0));
+        assert_eq!(after(EACCES, 9000), None);
     }
 }

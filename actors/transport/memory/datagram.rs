@@ -13,7 +13,7 @@ use super::Shared;
 use super::hosts::chosen;
 use super::link::{Carrier, Fate};
 use super::state::{Event, HostId, SOCKET_QUEUE, State};
-use crate::transport::Bundle;
+use crate::transport::{Bundle, bundle};
 
 /// How many usual delays a datagram takes that is held back.
 const HELD_BACK: u32 = 4;
@@ -65,7 +65,7 @@ impl MemoryDatagram {
             let mut state = self.shared.lock();
             let largest = state.largest_in_bundle(self.key, to);
             if largest.is_some_and(|largest| bundle.size() > largest) {
-                return Err(io::Error::from_raw_os_error(nix::libc::EMSGSIZE));
+                return Err(io::Error::from_raw_os_error(bundle::EMSGSIZE));
             }
             state.statistics.bundles += 1;
         }

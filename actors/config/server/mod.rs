@@ -7,11 +7,19 @@ use std::time::Duration;
 use rollcall_core::registry::Registrar;
 use rollcall_core::watcherinfo::Handling;
 
+mod checks;
+mod limits;
+mod places;
+
 use super::address::{DOMAIN, IP, LISTEN, Listen};
 use super::digest::Digest;
-use super::kind::{List, OneOf, Optional, Span, Text, Truth, Whole, span_text as t, words};
+use super::kind::{List, OneOf, Optional, Span, Truth, Whole, span_text as t, words};
 use super::section::Section;
 use super::{Dns, Settings, Timers, Tls};
+
+pub use limits::ServerLimits;
+use places::{SOCKET, STORE};
+pub use places::{Socket, Store};
 
 /// What a Presence Server is told.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,15 +66,6 @@ pub struct Server {
     pub limits: ServerLimits,
 }
 
-/// Where state is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Store {
-    /// Nowhere: it is gone with the process.
-    Memory,
-    /// In this folder.
-    File(PathBuf),
-}
-
 /// How requests are authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Auth {
@@ -107,36 +106,6 @@ pub struct Watchers {
     pub policy: Handling,
     /// How long one that was not decided about is remembered after its subscription.
     pub keep_waiting: Duration,
-}
-
-/// Where the operator's commands reach a running server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Socket {
-    /// In the folder of a `file:` store; nowhere with `memory:`.
-    Auto,
-    /// Nowhere.
-    None,
-    /// Here.
-    At(PathBuf),
-}
-
-/// Bounds on what peers can make a server keep or do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ServerLimits {
-    /// Bytes of the body of a PUBLISH.
-    pub body: usize,
-    /// Presentities with state, in all shards.
-    pub presentities: usize,
-    /// Publications of one presentity.
-    pub publications: usize,
-    /// Subscriptions of one presentity.
-    pub subscriptions: usize,
-    /// Requests of a shard that are not answered yet; over it 503 with Retry-After.
-    pub in_flight: usize,
-    /// TCP connections.
-    pub connections: usize,
-    /// The longest request over UDP; `None` as the RFC has it.
-    pub datagram: Option<usize>,
 }
 
 impl Server {
@@ -313,61 +282,6 @@ impl Server {
             (Socket::Auto, Store::Memory) | (Socket::None, _) => None,
         }
     }
-
-    /// A policy is only as good as what is known of watchers.
-    fn check_watchers(&self, s: &mut Section<'_>) {
-        if self.watchers.policy != Handling::Allow && !self.authenticates() {
-            let sentence = "nobody is asked for a password, so a watcher is whoever it says it is";
-            s.warning("watchers.policy", sentence.to_owned());
-        }
-    }
-
-    /// What is encrypted needs a certificate.
-    fn check_certificate(&self, s: &mut Section<'_>) {
-        let secure = self
-            .listen
-            .iter()
-            .find(|listen| listen.transport.is_secure());
-        if let Some(listen) = secure.filter(|_| !self.tls.has_certificate()) {
-            let sentence = format!(
-                "{listen} needs a certificate: tls.certificate and tls.key, or tls.self_signed = true for trying out"
-            );
-            s.problem("listen", sentence);
-        }
-    }
-
-    /// An address that strangers reach.
-    fn open(&self) -> Option<&Listen> {
-        let mut listen = self.listen.iter();
-        listen.find(|listen| !listen.addr.ip().is_loopback())
-    }
-
-    /// Without authentication a server that strangers reach is somebody's decision, never a default; and with it, somebody
-    /// must be able to log in.
-    fn check_openness(&self, s: &mut Section<'_>) {
-        let nobody = self.digest.users.is_none()
-            && self.digest.accounts.is_empty()
-            && self.digest.trusted.is_empty();
-        if self.auth == Auth::Digest && nobody {
-            let sentence = "digest needs digest.users, a file of accounts that rollcall user add writes, or digest.accounts";
-            s.problem("auth", sentence.to_owned());
-        }
-        let Some(open) = self.open() else {
-            return;
-        };
-        if self.auth == Auth::Off {
-            let sentence = format!(
-                "{open} is reachable from other machines and authentication is off: anybody there can publish and watch"
-            );
-            s.warning("listen", sentence);
-        } else if self.auth == Auth::Auto && nobody {
-            let sentence = format!(
-                "{open} is reachable from other machines and nobody can log in; allowed are loopback addresses, or any \
-                 with digest.users, a file of accounts, or with auth = \"off\" said explicitly"
-            );
-            s.problem("listen", sentence);
-        }
-    }
 }
 
 impl Expiry {
@@ -403,87 +317,3 @@ impl Expiry {
         is
     }
 }
-
-impl ServerLimits {
-    fn read(s: &mut Section<'_>) -> Self {
-        Self {
-            body: s.key(
-                "body",
-                "Bytes of the body of a PUBLISH; more gets 413. Presence documents are a few hundred bytes.",
-                Whole(1024..=1_048_576),
-                65_536,
-            ),
-            presentities: s.key(
-                "presentities",
-                "Presentities with state; a new one beyond it gets 503.",
-                Whole(1..=100_000_000),
-                1_000_000,
-            ),
-            publications: s.key(
-                "publications",
-                "Publications of one presentity: a device each, and some that were forgotten.",
-                Whole(1..=10_000),
-                64,
-            ),
-            subscriptions: s.key(
-                "subscriptions",
-                "Subscriptions to one presentity: each change is told to all of them.",
-                Whole(1..=10_000_000),
-                10_000,
-            ),
-            in_flight: s.key(
-                "in_flight",
-                "Requests of a shard that wait for their answer; over it 503 with Retry-After before any work.",
-                Whole(16..=1_000_000),
-                4096,
-            ),
-            connections: s.key(
-                "connections",
-                "TCP connections at a time; the next one is closed at once.",
-                Whole(1..=1_000_000),
-                10_000,
-            ),
-            datagram: s.key(
-                "datagram",
-                "The longest NOTIFY over UDP, in bytes; longer ones go over TCP, and over UDP after all if the phone takes no \
-                 connection. 1300 is what RFC 3261 asks for where the path is not known; on loopback it is.",
-                Optional {
-                    none: "auto",
-                    meaning: "1300, and 65507 on loopback",
-                    kind: Whole(500..=65_507),
-                },
-                None,
-            ),
-        }
-    }
-}
-
-const SOCKET: Text<Socket> = Text {
-    allowed: "a path, \"auto\", or \"\" for none",
-    read: |text| {
-        Ok(match text.trim() {
-            "auto" => Socket::Auto,
-            "" => Socket::None,
-            path => Socket::At(PathBuf::from(path)),
-        })
-    },
-    write: |socket| match socket {
-        Socket::Auto => "auto".to_owned(),
-        Socket::None => String::new(),
-        Socket::At(path) => path.display().to_string(),
-    },
-};
-
-const STORE: Text<Store> = Text {
-    allowed: "\"memory:\" or \"file:FOLDER\"",
-    read: |text| match text.split_once(':') {
-        Some(("memory", "")) => Ok(Store::Memory),
-        Some(("file", path)) if !path.trim().is_empty() => Ok(Store::File(PathBuf::from(path))),
-        Some(("file", _)) => Err("names no folder".to_owned()),
-        _ => Err("is no store".to_owned()),
-    },
-    write: |store| match store {
-        Store::Memory => "memory:".to_owned(),
-        Store::File(path) => format!("file:{}", path.display()),
-    },
-};

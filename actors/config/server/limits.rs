@@ -1,0 +1,77 @@
+//! Bounds on what peers can make a server keep or do.
+
+use crate::config::Section;
+use crate::config::kind::{Optional, Whole};
+
+/// Bounds on what peers can make a server keep or do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerLimits {
+    /// Bytes of the body of a PUBLISH.
+    pub body: usize,
+    /// Presentities with state, in all shards.
+    pub presentities: usize,
+    /// Publications of one presentity.
+    pub publications: usize,
+    /// Subscriptions of one presentity.
+    pub subscriptions: usize,
+    /// Requests of a shard that are not answered yet; over it 503 with Retry-After.
+    pub in_flight: usize,
+    /// TCP connections.
+    pub connections: usize,
+    /// The longest request over UDP; `None` as the RFC has it.
+    pub datagram: Option<usize>,
+}
+
+impl ServerLimits {
+    pub(super) fn read(s: &mut Section<'_>) -> Self {
+        Self {
+            body: s.key(
+                "body",
+                "Bytes of the body of a PUBLISH; more gets 413. Presence documents are a few hundred bytes.",
+                Whole(1024..=1_048_576),
+                65_536,
+            ),
+            presentities: s.key(
+                "presentities",
+                "Presentities with state; a new one beyond it gets 503.",
+                Whole(1..=100_000_000),
+                1_000_000,
+            ),
+            publications: s.key(
+                "publications",
+                "Publications of one presentity: a device each, and some that were forgotten.",
+                Whole(1..=10_000),
+                64,
+            ),
+            subscriptions: s.key(
+                "subscriptions",
+                "Subscriptions to one presentity: each change is told to all of them.",
+                Whole(1..=10_000_000),
+                10_000,
+            ),
+            in_flight: s.key(
+                "in_flight",
+                "Requests of a shard that wait for their answer; over it 503 with Retry-After before any work.",
+                Whole(16..=1_000_000),
+                4096,
+            ),
+            connections: s.key(
+                "connections",
+                "TCP connections at a time; the next one is closed at once.",
+                Whole(1..=1_000_000),
+                10_000,
+            ),
+            datagram: s.key(
+                "datagram",
+                "The longest NOTIFY over UDP, in bytes; longer ones go over TCP, and over UDP after all if the phone takes no \
+                 connection. 1300 is what RFC 3261 asks for where the path is not known; on loopback it is.",
+                Optional {
+                    none: "auto",
+                    meaning: "1300, and 65507 on loopback",
+                    kind: Whole(500..=65_507),
+                },
+                None,
+            ),
+        }
+    }
+}

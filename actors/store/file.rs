@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use actix::prelude::*;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
@@ -22,7 +23,7 @@ use rollcall_core::registry::{Commit, CommitOutcome, OpId, Record, Version};
 
 use super::group::Group;
 use super::replay::Replay;
-use super::{Committed, Counters, Store, StoreError};
+use super::{Committed, Counters, Health, Store, StoreError};
 
 /// Commits waiting for the thread.
 const WAITING: usize = 16_384;
@@ -60,6 +61,7 @@ struct Shared {
     waiting: AtomicUsize,
     outcomes: Mutex<BTreeMap<Shard, Recipient<Committed>>>,
     counters: Mutex<Counters>,
+    health: Mutex<Health>,
     /// The next group panics.
     #[cfg(test)]
     fault: AtomicBool,
@@ -176,6 +178,10 @@ impl Store for FileStore {
 
     fn counters(&self) -> Counters {
         locked(&self.shared.counters).clone()
+    }
+
+    fn health(&self) -> Health {
+        locked(&self.shared.health).clone()
     }
 
     fn close(&self) {
@@ -349,6 +355,7 @@ impl Engine {
             group.add(commit);
         }
         let answers = group.write(&self.database);
+        locked(&shared.health).last_success = Some(Instant::now());
         counters.groups += 1;
         counters.largest_group = counters.largest_group.max(size);
         {

@@ -6,6 +6,7 @@
 
 mod file;
 mod group;
+mod health;
 mod memory;
 mod replay;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use rollcall_core::exchange::Shard;
 use rollcall_core::registry::{Commit, CommitOutcome, OpId, Record, RecordError, Version};
 
 pub use file::FileStore;
+pub use health::Health;
 pub use memory::{MemoryDisk, MemoryStore};
 
 /// What a node keeps its state in.
@@ -47,6 +49,11 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// What it has done so far.
     fn counters(&self) -> Counters;
+
+    /// How it does. Waits for nothing, also while a disk hangs.
+    fn health(&self) -> Health {
+        Health::default()
+    }
 
     /// Carries out what was asked for, then releases what the store holds. Commits after it are `Unavailable`.
     fn close(&self);

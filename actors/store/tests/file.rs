@@ -76,6 +76,8 @@ fn the_commits_of_a_pass_are_one_group() {
             let outcomes = bench.commit(commits.collect()).await;
             assert!(outcomes.iter().all(|(_, outcome)| *outcome == COMMITTED));
         }
+        assert!(store.health().works());
+        assert!(store.health().last_success.is_some());
         let counters = store.counters();
         assert_eq!((counters.groups, counters.largest_group), (3, 50));
     });

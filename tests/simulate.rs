@@ -1,7 +1,7 @@
 //! The simulated world.
 //!
 //! - the same seed gives the same trace, another seed another one
-//! - 200 worlds with heavy faults keep all invariants
+//! - 500 worlds, drawn from their seeds, keep all invariants, on however many threads they live
 //! - each invariant that is broken on purpose is found broken
 //! - the command says all that, for people and for programs, and in its exit code
 
@@ -9,35 +9,17 @@ use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 use std::time::Instant;
 
 use rollcall::config::{self, Flags};
 use rollcall::node::Simulated;
-use rollcall::simulate::{self, Options, Sabotage};
+use rollcall::simulate::{self, Options, Sabotage, Seeds, Summary, Tally};
 
 /// How many worlds must hold.
-const WORLDS: u64 = 200;
+const WORLDS: u64 = 500;
 
-/// A third of the time 20 % of all datagrams are lost, and nodes are away for long; in another third crashes are short and
-/// many, so that they hit what is under way; in the last a crash or a partition is hardly over when the next begins.
-const KINDS: [&str; 3] = [
-    r#"
-presentities = 20
-subscriptions = 60
-duration = "10m"
-change_every = "60s"
-[network]
-loss = 0.2
-duplicate = 0.05
-reorder = 0.05
-[faults]
-partitions = 2
-crashes = 6
-"#,
-    r#"
+/// Short crashes, and many, so that they hit what is under way.
+const HEAVY: &str = r#"
 presentities = 10
 subscriptions = 30
 duration = "5m"
@@ -52,21 +34,7 @@ partitions = 3
 partition_length = "40s"
 crashes = 20
 crash_length = "2s"
-"#,
-    r#"
-presentities = 20
-subscriptions = 60
-duration = "10m"
-change_every = "60s"
-[network]
-loss = 0.2
-[faults]
-partitions = 5
-partition_length = "45s"
-crashes = 12
-crash_length = "70s"
-"#,
-];
+"#;
 
 /// A settings file that goes away with it.
 struct File {
@@ -115,62 +83,49 @@ fn broken(simulated: &Simulated) -> BTreeSet<&str> {
 
 #[test]
 fn the_same_seed_gives_the_same_trace_and_another_seed_another_one() {
-    let [first, again, other] = [7, 7, 8].map(|seed| world(KINDS[1], seed, None));
+    let [first, again, other] = [7, 7, 8].map(|seed| world(HEAVY, seed, None));
     assert_eq!(first.json, again.json);
     assert_eq!(first.text, again.text);
     assert_ne!(first.json["digest"], other.json["digest"]);
 }
 
-/// On two threads: each world lives on one.
-#[test]
-fn two_hundred_worlds_with_heavy_faults_keep_all_invariants() {
-    let begin = Instant::now();
-    let next = AtomicU64::new(1);
-    let failed = Mutex::new(Vec::new());
-    let live = || {
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed > WORLDS {
-                return;
-            }
-            let toml = KINDS[usize::try_from(seed % 3).expect("a small number")];
-            let simulated = world(toml, seed, None);
-            if !simulated.passed {
-                failed
-                    .lock()
-                    .expect("no other panic")
-                    .push((seed, toml, simulated.text));
-            }
-            if seed.is_multiple_of(20) {
-                // Past the harness, which keeps what a test prints to itself until it fails.
-                let seconds = begin.elapsed().as_secs();
-                let _ = writeln!(
-                    std::io::stderr(),
-                    "simulated {seed} of {WORLDS} worlds in {seconds} s"
-                );
-            }
-        }
+fn seeds(count: u64, threads: usize, tell: &(dyn Fn(Tally) + Sync)) -> Summary {
+    let seeds = Seeds {
+        first: 1,
+        count,
+        threads,
+        vary: true,
+        one_is_enough: false,
     };
-    thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(live);
+    let settings = config::defaults::<config::Simulate>();
+    simulate::run_seeds(&settings, seeds, Options::default(), tell).expect("worlds that run")
+}
+
+#[test]
+fn many_worlds_give_the_same_traces_whatever_the_number_of_threads() {
+    let [one, three] = [1, 3].map(|threads| seeds(9, threads, &|_| {}));
+    assert_eq!(one.worlds, 9);
+    assert_eq!(one.digest, three.digest);
+    let command = |seed| format!("seed {seed}");
+    assert_eq!(one.text(command), three.text(command));
+}
+
+#[test]
+fn five_hundred_worlds_where_much_goes_wrong_keep_all_invariants() {
+    let begin = Instant::now();
+    let summary = seeds(WORLDS, 2, &|tally| {
+        if tally.done.is_multiple_of(50) {
+            // Past the harness, which keeps what a test prints to itself until it fails.
+            let (done, seconds) = (tally.done, begin.elapsed().as_secs());
+            let _ = writeln!(
+                std::io::stderr(),
+                "simulated {done} of {WORLDS} worlds in {seconds} s"
+            );
         }
     });
-    let failed = failed.into_inner().expect("no panic");
-    let reports: Vec<String> = failed
-        .iter()
-        .map(|(seed, toml, text)| {
-            format!(
-                "To see it again, save this as world.toml:\n{toml}\nand run: rollcall simulate --config world.toml --seed {seed}\n\n{text}"
-            )
-        })
-        .collect();
-    assert!(
-        failed.is_empty(),
-        "{} of {WORLDS} worlds broke an invariant.\n\n{}",
-        failed.len(),
-        reports.join("\n\n")
-    );
+    assert_eq!(summary.worlds, WORLDS);
+    let command = |seed| format!("rollcall simulate --vary --seed {seed}");
+    assert!(summary.broken.is_empty(), "{}", summary.text(command));
 }
 
 #[test]
@@ -184,7 +139,7 @@ fn each_invariant_that_is_broken_on_purpose_is_found_broken() {
         (Sabotage::Straggler, "nothing-left"),
         (Sabotage::SecondAnswer, "one-answer"),
     ] {
-        let simulated = world(KINDS[1], 2, Some(sabotage));
+        let simulated = world(HEAVY, 2, Some(sabotage));
         assert!(!simulated.passed);
         let broken = broken(&simulated);
         assert!(
@@ -271,4 +226,35 @@ fn a_broken_invariant_is_an_exit_code_and_a_sentence() {
         "{}",
         out(&output)
     );
+}
+
+fn varied(seeds: &str, more: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_rollcall"))
+        .args(["--log", "off", "simulate", "--vary", "--seeds", seeds])
+        .args(more)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program runs")
+}
+
+#[test]
+fn many_seeds_are_one_command_and_those_that_fail_are_listed_with_the_command_that_repeats_them() {
+    let held = varied("4", &[]);
+    assert_eq!(held.status.code(), Some(0), "{held:?}");
+    let report = out(&held);
+    assert!(report.starts_with("4 worlds\n"), "{report}");
+    assert!(report.contains("  held  "), "{report}");
+    let broken = varied("2", &["--first", "7", "--sabotage", "reused-cseq"]);
+    assert_eq!(broken.status.code(), Some(1), "{broken:?}");
+    let report = out(&broken);
+    for line in [
+        "  BROKEN in 2 worlds  CSeq grew with each NOTIFY of a dialog",
+        "Seed 8: cseq-grows",
+        "    rollcall --log off simulate --vary --sabotage reused-cseq --seed 8",
+    ] {
+        assert!(
+            report.lines().any(|found| found == line),
+            "{line:?} in\n{report}"
+        );
+    }
 }

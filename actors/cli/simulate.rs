@@ -9,7 +9,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{CliError, output};
 use crate::config::{self, Flags, address};
 use crate::node::{self, Progress};
-use crate::simulate::{Options, Sabotage};
+use crate::simulate::{Options, Sabotage, Seeds, vary};
+
+mod seeds;
 
 /// Simulate Managers, people, Presence Clients, server, watchers and a bad network in virtual time
 ///
@@ -24,6 +26,22 @@ pub(super) struct Simulate {
     /// Everything random follows from it
     #[arg(long, value_name = "N")]
     seed: Option<String>,
+
+    /// Run so many worlds with consecutive seeds on all cores, and list those that broke an invariant
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "ladder")]
+    seeds: Option<u64>,
+
+    /// The first of those seeds [default: the seed]
+    #[arg(long, value_name = "SEED", requires = "seeds")]
+    first: Option<u64>,
+
+    /// Worlds that live at the same time [default: one for each core]
+    #[arg(long, value_name = "N", requires = "seeds", value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+
+    /// Draw size, network and faults of each world from its seed: small worlds, where much goes wrong
+    #[arg(long)]
+    vary: bool,
 
     /// Simulated people
     #[arg(long, value_name = "N")]
@@ -88,12 +106,19 @@ impl Simulate {
                 sentence: format!("{uri:?} {reason}"),
             })?;
         }
-        let bar = bar();
         let options = Options {
             ladder: self.ladder.as_deref(),
             sabotage: self.sabotage.as_deref().and_then(Sabotage::named),
         };
-        let result = node::simulate(&loaded.settings, options, &mut |progress| {
+        if let Some(seeds) = self.seeds(&loaded.settings) {
+            return seeds::run(&loaded.settings, seeds, options, self.json);
+        }
+        let settings = match self.vary {
+            true => vary(&loaded.settings),
+            false => loaded.settings,
+        };
+        let bar = bar();
+        let result = node::simulate(&settings, options, &mut |progress| {
             show(&bar, progress);
         });
         bar.finish_and_clear();
@@ -108,6 +133,17 @@ impl Simulate {
         } else {
             Err(CliError::Found)
         }
+    }
+
+    fn seeds(&self, settings: &config::Simulate) -> Option<Seeds> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Some(Seeds {
+            first: self.first.unwrap_or(settings.seed),
+            count: self.seeds?,
+            threads: self.threads.map_or(cores, usize::from),
+            vary: self.vary,
+            one_is_enough: false,
+        })
     }
 
     fn flags(&self) -> Flags {

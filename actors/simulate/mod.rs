@@ -13,8 +13,10 @@ mod observer;
 mod people;
 mod report;
 mod sabotage;
+mod seeds;
 mod source;
 mod traffic;
+mod vary;
 mod world;
 
 use std::path::PathBuf;
@@ -33,6 +35,8 @@ use world::{Who, World};
 
 pub use ledger::{Invariant, Violation};
 pub use sabotage::Sabotage;
+pub use seeds::{Broken, Seeds, Summary, Tally, of_seed, run_seeds};
+pub use vary::vary;
 
 /// When every simulated world begins: 2026-01-01, so that traces can be compared.
 const BEGINNING: Timestamp = Timestamp::from_millis(1_767_225_600_000);

@@ -71,6 +71,7 @@ pub mod simulate;
 pub mod store;
 pub mod testkit;
 pub mod transport;
+pub mod trouble;
 pub mod watch;
 
 pub use rollcall_core as core;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::sip::{Message, Method, StatusCode};
+use crate::sip::{Head, Message, Method, Name, StatusCode};
 
 /// Number of a shard within its node, from 0. Via branches and local tags begin with it (two hexadecimal digits), so
 /// that responses and in-dialog requests find their owner without a table.
@@ -232,6 +232,13 @@ impl Reply {
             head: Bytes::new(),
             body: Bytes::new(),
         }
+    }
+
+    /// A 503 that says after how many seconds to ask again (RFC 3261, 21.5.4).
+    pub fn unavailable(transaction: TransactionId, retry_after: u32) -> Self {
+        let mut head = Head::new();
+        head.line(Name::RetryAfter, retry_after);
+        Self::new(transaction, StatusCode::SERVICE_UNAVAILABLE).head(Vec::from(head).into())
     }
 
     /// With further header lines.

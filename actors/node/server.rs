@@ -17,7 +17,7 @@ use crate::config::{self, Expiry};
 use crate::messages::TakeSnapshot;
 use crate::operator::{self, Desk};
 use crate::registry::{Parts, Registry, claims};
-use crate::store::{self, Store, StoreUrl};
+use crate::store::{self, Store, StoreError, StoreUrl};
 use crate::transport::Tls;
 
 const REGISTRY: ModuleId = ModuleId(1);
@@ -122,7 +122,18 @@ impl ServerNode {
         mut environment: Environment,
     ) -> Result<Self, NodeError> {
         let shards = settings.shard_count();
-        let mut records = store::by_shard(store.load()?, shards);
+        // What can't be read now may be read soon: the shards answer 503 until then. A folder that makes no sense stays so.
+        let mut records = match store.load() {
+            Ok(records) => store::by_shard(records, shards)
+                .into_iter()
+                .map(Some)
+                .collect(),
+            Err(error @ StoreError::Engine(_)) => {
+                tracing::error!(%error, "the store can't be read; the shards go on asking for their state");
+                vec![None; usize::from(shards)]
+            }
+            Err(error) => return Err(error.into()),
+        };
         let nonce_key = key(&mut environment.entropy);
         let tls = Tls::open(&certificates::of_server(settings))?;
         if let Some(fingerprint) = tls.fingerprint() {
@@ -155,7 +166,7 @@ impl ServerNode {
                     shards,
                     module: REGISTRY,
                     store: Arc::clone(&store),
-                    records: std::mem::take(&mut records[usize::from(shard)]),
+                    records: records[usize::from(shard)].take(),
                     endpoints: endpoints.clone(),
                     clock: environment.clock,
                     entropy: environment.entropy.fork(),

@@ -28,7 +28,7 @@ fn desk() -> Desk {
             shards: 2,
             module: rollcall_core::endpoint::ModuleId(1),
             store: Arc::new(MemoryStore::forgetful()),
-            records: Vec::new(),
+            records: Some(Vec::new()),
             endpoints: vec![endpoint.recipient(), endpoint.recipient()],
             clock: Clock::starting_at(Timestamp::from_millis(1_000_000)),
             entropy: Entropy::from_number(1),

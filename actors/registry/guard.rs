@@ -1,20 +1,24 @@
-//! The core behind a guard: after a panic the shard is rebuilt from the store, in a new epoch.
+//! The core behind a guard: after a panic a new one takes its place, which knows nothing until the store has given the shard
+//! its state, in a new epoch. Until then nobody is told anything but to ask again: a core without its state would answer
+//! SUBSCRIBE with an empty document and a refresh with 412.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use rollcall_core::endpoint::shard_of;
 use rollcall_core::entropy::Entropy;
-use rollcall_core::exchange::{Incoming, Outcome, Reply, Shard, TransactionId};
+use rollcall_core::exchange::{Incoming, Outcome, Reply, TransactionId};
 use rollcall_core::registry::{
-    CommitOutcome, Decision, Effect, OpId, Record, Registry as Core, Settings, Snapshot, Version,
-    WatcherRow,
+    CommitOutcome, DecideError, Decision, Effect, OpId, Record, Registry as Core, Settings,
+    Snapshot, Version, WatcherRow,
 };
 use rollcall_core::sip::StatusCode;
 use rollcall_core::time::Timestamp;
 
-use crate::store::Store;
+use crate::store::{Share, Store};
+
+/// Seconds after which a client that is turned away asks again: a shard that is rebuilt needs less.
+const RETRY_AFTER: u32 = 2;
 
 /// One input of the core.
 #[derive(Debug)]
@@ -42,40 +46,46 @@ pub(super) enum Input {
 /// The core, and all that is needed to make it anew.
 pub(super) struct Guarded {
     core: Core,
+    /// The core has the shard's state.
+    complete: bool,
     settings: Settings,
-    shard: Shard,
-    shards: Shard,
+    share: Share,
     entropy: Entropy,
     store: Arc<dyn Store>,
     /// The requests that the core may have to answer for its present input. Kept, to be filled again without an allocation.
     in_hand: Vec<TransactionId>,
     panics: u64,
+    turned_away: u64,
 }
 
 impl Guarded {
+    /// A core without its state, which [`Input::Load`] brings.
     pub fn new(
         settings: Settings,
-        shard: Shard,
-        shards: Shard,
+        share: Share,
         mut entropy: Entropy,
         store: Arc<dyn Store>,
     ) -> Self {
-        let core = Core::new(settings.clone(), shard, entropy.fork(), store.epoch());
+        let core = Core::new(settings.clone(), share.shard, entropy.fork(), store.epoch());
         Self {
             core,
+            complete: false,
             settings,
-            shard,
-            shards,
+            share,
             entropy,
             store,
             in_hand: Vec::new(),
             panics: 0,
+            turned_away: 0,
         }
     }
 
     /// Gives the core one input. If it panics, every request that it has not answered is answered 500, and a new core takes
     /// its place.
     pub fn ask(&mut self, now: Timestamp, input: Input, out: &mut Vec<Effect>) {
+        if !self.complete {
+            return self.ask_incomplete(now, input, out);
+        }
         // What the core takes in hand may be in none of its lists when it panics.
         self.in_hand.clear();
         match &input {
@@ -89,7 +99,8 @@ impl Guarded {
         let core = &mut self.core;
         // Nothing of a core that panicked is used but the list of its unanswered requests, and that under guard too.
         let result = catch_unwind(AssertUnwindSafe(|| match input {
-            Input::Load(records) => core.load(now, records, out),
+            // It has been loaded.
+            Input::Load(_) => {}
             Input::Request(incoming) => core.request(now, incoming, out),
             Input::Outcome(outcome) => core.outcome(now, outcome, out),
             Input::Committed(op, outcome) => core.committed(now, op, outcome, out),
@@ -109,14 +120,56 @@ impl Guarded {
             // now, say, the new core would not know of.
             out.retain(|effect| matches!(effect, Effect::Reply(_)));
             let in_hand = std::mem::take(&mut self.in_hand);
-            self.rebuild(now, in_hand, out);
+            self.replace(in_hand, out);
         }
     }
 
-    fn rebuild(&mut self, now: Timestamp, in_hand: Vec<TransactionId>, out: &mut Vec<Effect>) {
+    /// Takes the shard's state in, and turns away what comes before.
+    fn ask_incomplete(&mut self, now: Timestamp, input: Input, out: &mut Vec<Effect>) {
+        match input {
+            Input::Load(records) => self.load(now, records, out),
+            Input::Request(incoming) => {
+                self.turned_away += 1;
+                let reply = Reply::unavailable(incoming.transaction, RETRY_AFTER);
+                out.push(Effect::Reply(reply));
+            }
+            Input::Decide(ticket, _) => {
+                out.push(Effect::Decided(ticket, Err(DecideError::NotStored)));
+            }
+            // Of what the core before this one did.
+            Input::Outcome(_) | Input::Committed(..) | Input::Wake => {}
+            #[cfg(test)]
+            Input::Panic | Input::PanicAt(..) => {}
+        }
+    }
+
+    fn load(&mut self, now: Timestamp, records: Vec<(Version, Record)>, out: &mut Vec<Effect>) {
+        self.core = self.fresh();
+        let core = &mut self.core;
+        let before = out.len();
+        // The record that was looked at last, for the log.
+        let mut last = None;
+        let records = records
+            .into_iter()
+            .inspect(|(_, record)| last = Some(record.key()));
+        if catch_unwind(AssertUnwindSafe(|| core.load(now, records, out))).is_ok() {
+            self.complete = true;
+            return;
+        }
         self.panics += 1;
         tracing::error!(
-            shard = self.shard,
+            shard = self.share.shard,
+            record = ?last,
+            "what is stored makes the registry's core panic, at this record or behind it"
+        );
+        out.truncate(before);
+        self.core = self.fresh();
+    }
+
+    fn replace(&mut self, in_hand: Vec<TransactionId>, out: &mut Vec<Effect>) {
+        self.panics += 1;
+        tracing::error!(
+            shard = self.share.shard,
             "the registry's core panicked; it is rebuilt from the store"
         );
         let mut answered: BTreeSet<TransactionId> = out
@@ -136,34 +189,24 @@ impl Guarded {
                 )));
             }
         }
-        // A new epoch, since CSeq of the old one may have been used up to anywhere. Without a store the shard goes on
-        // empty: watchers and publishers are told so by 481 and 412 and begin anew.
-        let stored = self.store.advance_epoch().and_then(|_| self.store.load());
-        let records = stored.unwrap_or_else(|error| {
-            tracing::error!(shard = self.shard, %error, "the store can't be read");
-            Vec::new()
-        });
-        let (shard, shards) = (self.shard, self.shards);
-        let own = records
-            .into_iter()
-            .filter(|(_, record)| shard_of(record.aor(), shards) == shard);
         self.core = self.fresh();
-        let core = &mut self.core;
-        let before = out.len();
-        if catch_unwind(AssertUnwindSafe(|| core.load(now, own, out))).is_err() {
-            tracing::error!(
-                shard = self.shard,
-                "what is stored makes the core panic; it starts empty"
-            );
-            out.truncate(before);
-            self.core = self.fresh();
-        }
+        self.complete = false;
     }
 
     /// A core that knows nothing, in the store's present epoch.
     fn fresh(&mut self) -> Core {
         let (settings, entropy) = (self.settings.clone(), self.entropy.fork());
-        Core::new(settings, self.shard, entropy, self.store.epoch())
+        Core::new(settings, self.share.shard, entropy, self.store.epoch())
+    }
+
+    /// Whether the core has the shard's state.
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// Requests that were answered 503 because it had not.
+    pub fn turned_away(&self) -> u64 {
+        self.turned_away
     }
 
     pub fn next_wake(&self) -> Option<Timestamp> {

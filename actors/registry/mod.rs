@@ -10,6 +10,7 @@
 //! message. The core runs behind a guard: after a panic the shard is rebuilt from the store.
 
 mod guard;
+mod recover;
 #[cfg(test)]
 mod tests;
 
@@ -31,9 +32,10 @@ use crate::clock::Clock;
 use crate::messages::{
     Decide, FromModule, ListWatchers, ModuleInput, ModuleOutput, TakeSnapshot, ToModule,
 };
-use crate::store::{Committed, Store};
+use crate::store::{Committed, Share, Store};
 
 use guard::{Guarded, Input};
+use recover::Recovery;
 
 /// Presentities and bindings in a snapshot.
 const SNAPSHOT_ROWS: usize = 1000;
@@ -50,8 +52,9 @@ pub struct Parts {
     pub module: ModuleId,
     /// The node's store.
     pub store: Arc<dyn Store>,
-    /// What the store had for this shard when the node started: see [`crate::store::by_shard`].
-    pub records: Vec<(Version, Record)>,
+    /// What the store had for this shard when the node started: see [`crate::store::by_shard`]. `None`: it could not be read,
+    /// so the shard asks for it until it gets it.
+    pub records: Option<Vec<(Version, Record)>>,
     /// The node's endpoints, by shard.
     pub endpoints: Vec<Recipient<FromModule>>,
     /// The node's clock.
@@ -76,10 +79,12 @@ pub fn claims(settings: &Settings) -> Vec<Route> {
 pub struct Registry {
     core: Guarded,
     shard: Shard,
+    share: Share,
     module: ModuleId,
     store: Arc<dyn Store>,
     /// Given to the core when the actor starts.
-    records: Vec<(Version, Record)>,
+    records: Option<Vec<(Version, Record)>>,
+    recovery: Recovery,
     endpoints: Vec<Recipient<FromModule>>,
     clock: Clock,
     /// What the core is still to be told. Kept, as are `effects`, to be filled again without an allocation.
@@ -109,7 +114,9 @@ impl Registry {
             entropy,
         } = parts;
         Self {
-            core: Guarded::new(settings, shard, shards, entropy, store.clone()),
+            core: Guarded::new(settings, Share { shard, shards }, entropy, store.clone()),
+            share: Share { shard, shards },
+            recovery: Recovery::default(),
             shard,
             module,
             store,
@@ -218,6 +225,9 @@ impl Registry {
             registry.feed(registry.clock.now(), Input::Wake);
             registry.done(ctx);
         });
+        if !self.core.is_complete() {
+            self.recover(ctx);
+        }
     }
 }
 
@@ -226,11 +236,12 @@ impl Actor for Registry {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.store.attach(self.shard, ctx.address().recipient());
-        let records = std::mem::take(&mut self.records);
-        let count = records.len();
-        self.feed(self.clock.now(), Input::Load(records));
+        if let Some(records) = self.records.take() {
+            let count = records.len();
+            self.feed(self.clock.now(), Input::Load(records));
+            info!(shard = self.shard, records = count, "registry started");
+        }
         self.done(ctx);
-        info!(shard = self.shard, records = count, "registry started");
     }
 }
 
@@ -297,6 +308,9 @@ impl Handler<TakeSnapshot> for Registry {
         let mut value = serde_json::to_value(&snapshot).unwrap_or_default();
         value["actor"] = "registry".into();
         value["panics"] = self.core.panics().into();
+        value["complete"] = self.core.is_complete().into();
+        value["turned_away"] = self.core.turned_away().into();
+        value["reload_failures"] = self.recovery.failures().into();
         value["store"] = serde_json::to_value(self.store.counters()).unwrap_or_default();
         MessageResult(value)
     }

@@ -19,11 +19,11 @@ use std::time::Instant;
 use actix::prelude::*;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use rollcall_core::exchange::Shard;
-use rollcall_core::registry::{Commit, CommitOutcome, OpId, Record, Version};
+use rollcall_core::registry::{Commit, CommitOutcome, OpId, Record, RecordError, Version};
 
 use super::group::Group;
 use super::replay::Replay;
-use super::{Committed, Counters, Health, Store, StoreError};
+use super::{Committed, Counters, Health, Reloaded, Share, Store, StoreError};
 
 /// Commits waiting for the thread.
 const WAITING: usize = 16_384;
@@ -46,7 +46,6 @@ const EPOCH_KEY: &str = "epoch";
 #[derive(Debug)]
 pub struct FileStore {
     path: PathBuf,
-    epoch: AtomicU64,
     shared: Arc<Shared>,
     /// Asked for, and not handed over yet. Locked before `requests`.
     asked: Mutex<Vec<Commit>>,
@@ -60,6 +59,7 @@ struct Shared {
     /// Commits that the thread has not taken.
     waiting: AtomicUsize,
     outcomes: Mutex<BTreeMap<Shard, Recipient<Committed>>>,
+    epoch: AtomicU64,
     counters: Mutex<Counters>,
     health: Mutex<Health>,
     /// The next group panics.
@@ -70,15 +70,17 @@ struct Shared {
 enum Request {
     Commits(Vec<Commit>),
     Load(Sender<Result<Vec<(Version, Record)>, StoreError>>),
-    Advance(Sender<Result<u64, StoreError>>),
+    Reload(Share, Reloaded),
 }
 
 impl FileStore {
     /// Opens the folder, making it if there is none, and begins a new epoch.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let engine = Engine::open(path)?;
-        let epoch = engine.epoch;
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared {
+            epoch: AtomicU64::new(engine.epoch),
+            ..Shared::default()
+        });
         let (requests, receiver) = channel();
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
@@ -92,7 +94,6 @@ impl FileStore {
             })?;
         Ok(Self {
             path: path.to_owned(),
-            epoch: AtomicU64::new(epoch),
             shared,
             asked: Mutex::default(),
             requests: Mutex::new(Some(requests)),
@@ -106,34 +107,32 @@ impl FileStore {
         self.shared.fault.store(true, Ordering::Relaxed);
     }
 
-    /// Sends the thread a question, behind what was asked for before, and waits for the answer.
-    fn ask<T>(
-        &self,
-        question: impl FnOnce(Sender<Result<T, StoreError>>) -> Request,
-    ) -> Result<T, StoreError> {
+    /// Sends the thread a request, behind what was asked for before; gives it back if there is no thread.
+    fn put(&self, request: Request) -> Result<(), Request> {
         self.hand_over();
-        let (sender, answer) = channel();
-        let requests = locked(&self.requests).clone().ok_or(StoreError::Closed)?;
-        requests
-            .send(question(sender))
-            .map_err(|_| StoreError::Closed)?;
-        answer.recv().map_err(|_| StoreError::Closed)?
+        match locked(&self.requests).clone() {
+            Some(requests) => requests.send(request).map_err(|unsent| unsent.0),
+            None => Err(request),
+        }
     }
 }
 
 impl Store for FileStore {
     fn epoch(&self) -> u64 {
-        self.epoch.load(Ordering::Relaxed)
-    }
-
-    fn advance_epoch(&self) -> Result<u64, StoreError> {
-        let epoch = self.ask(Request::Advance)?;
-        self.epoch.store(epoch, Ordering::Relaxed);
-        Ok(epoch)
+        self.shared.epoch.load(Ordering::Relaxed)
     }
 
     fn load(&self) -> Result<Vec<(Version, Record)>, StoreError> {
-        self.ask(Request::Load)
+        let (sender, answer) = channel();
+        self.put(Request::Load(sender))
+            .map_err(|_| StoreError::Closed)?;
+        answer.recv().map_err(|_| StoreError::Closed)?
+    }
+
+    fn reload(&self, share: Share, answer: Reloaded) {
+        if let Err(Request::Reload(_, answer)) = self.put(Request::Reload(share, answer)) {
+            answer(Err(StoreError::Closed));
+        }
     }
 
     fn attach(&self, shard: Shard, outcomes: Recipient<Committed>) {
@@ -281,6 +280,21 @@ impl Engine {
         Ok(records)
     }
 
+    /// Reads a shard's records on a thread of its own, so that the commits of the others go on meanwhile. The shard itself
+    /// asks for none before it has its answer.
+    fn reload(&self, share: Share, answer: Reloaded, shared: &Shared) {
+        match self.next_epoch() {
+            Ok(epoch) => shared.epoch.store(epoch, Ordering::Relaxed),
+            Err(error) => return answer(Err(error)),
+        }
+        let records = self.records.clone();
+        let reading = std::thread::Builder::new().name("store-reload".to_owned());
+        // Where there is no thread to be had, the answer goes with the closure, and by that the shard knows.
+        if let Err(error) = reading.spawn(move || answer(read_share(&records, share))) {
+            tracing::error!(%error, "no thread to read the store with");
+        }
+    }
+
     fn run(mut self, requests: &Receiver<Request>, shared: &Shared) {
         let mut waiting = Vec::new();
         while let Ok(first) = requests.recv() {
@@ -303,10 +317,7 @@ impl Engine {
             // Whoever has gone away does not want the answer.
             match question {
                 Some(Request::Load(answer)) => drop(answer.send(self.load())),
-                Some(Request::Advance(answer)) => {
-                    let epoch = self.next_epoch();
-                    drop(answer.send(epoch));
-                }
+                Some(Request::Reload(share, answer)) => self.reload(share, answer, shared),
                 Some(Request::Commits(_)) | None => {}
             }
         }
@@ -393,11 +404,24 @@ pub(super) fn version(value: &[u8]) -> Option<Version> {
 
 /// Reads a stored value.
 pub(super) fn decode(value: &[u8]) -> Result<(Version, Record), StoreError> {
-    let truncated = rollcall_core::registry::RecordError::Truncated("version");
+    let truncated = RecordError::Truncated("version");
     let version = version(value).ok_or(truncated)?;
     // A copy, so that the record does not keep the engine's block.
     let record = Record::decode(bytes::Bytes::copy_from_slice(&value[8..]))?;
     Ok((version, record))
+}
+
+/// Reads what is stored for one shard. Of the rest nothing but its owner is looked at.
+fn read_share(records: &Keyspace, share: Share) -> Result<Vec<(Version, Record)>, StoreError> {
+    let mut own = Vec::new();
+    for entry in records.iter() {
+        let value = entry.value()?;
+        let truncated = || RecordError::Truncated("version");
+        if share.holds(Record::aor_in(value.get(8..).ok_or_else(truncated)?)?) {
+            own.push(decode(&value)?);
+        }
+    }
+    Ok(own)
 }
 
 fn number(bytes: &[u8]) -> Option<u64> {

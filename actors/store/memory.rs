@@ -9,7 +9,7 @@ use rollcall_core::exchange::Shard;
 use rollcall_core::registry::{Commit, CommitOutcome, Record, RecordKey, Version};
 
 use super::replay::Replay;
-use super::{Committed, Counters, Store, StoreError};
+use super::{Committed, Counters, Reloaded, Share, Store, StoreError};
 
 /// A disk made of memory: open it, lose the store, open it again.
 #[derive(Clone, Debug, Default)]
@@ -85,20 +85,26 @@ impl Store for MemoryStore {
         locked(&self.state).epoch
     }
 
-    fn advance_epoch(&self) -> Result<u64, StoreError> {
-        let mut state = locked(&self.state);
-        state.epoch += 1;
-        if let Some(disk) = &self.disk {
-            locked(disk).epoch = state.epoch;
-        }
-        Ok(state.epoch)
-    }
-
     fn load(&self) -> Result<Vec<(Version, Record)>, StoreError> {
         let Some(disk) = &self.disk else {
             return Ok(Vec::new());
         };
         Ok(locked(disk).records.values().cloned().collect())
+    }
+
+    fn reload(&self, share: Share, answer: Reloaded) {
+        {
+            let mut state = locked(&self.state);
+            state.epoch += 1;
+            if let Some(disk) = &self.disk {
+                locked(disk).epoch = state.epoch;
+            }
+        }
+        let records = self.load().map(|mut records| {
+            records.retain(|(_, record)| share.holds(record.aor()));
+            records
+        });
+        answer(records);
     }
 
     fn attach(&self, _shard: Shard, _outcomes: Recipient<Committed>) {

@@ -31,11 +31,13 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// How often this store was opened: goes into entity-tags and the upper bits of CSeq.
     fn epoch(&self) -> u64;
 
-    /// Begins a new epoch without opening anew, for a shard that is rebuilt while the node lives.
-    fn advance_epoch(&self) -> Result<u64, StoreError>;
-
     /// Every record, as it is after all commits that were asked for before. Waits for them.
     fn load(&self) -> Result<Vec<(Version, Record)>, StoreError>;
+
+    /// Begins a new epoch without opening anew, then reads the records of one shard, as they are after all commits that it
+    /// asked for before. For a shard that is rebuilt while the node lives: nobody waits, the shard is answered once, from
+    /// any thread or at once.
+    fn reload(&self, share: Share, answer: Reloaded);
 
     /// Where the outcomes of a shard's commits go.
     fn attach(&self, shard: Shard, outcomes: Recipient<Committed>);
@@ -57,6 +59,26 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// Carries out what was asked for, then releases what the store holds. Commits after it are `Unavailable`.
     fn close(&self);
+}
+
+/// What is done with the records that [`Store::reload`] has read. Whoever waits must also learn of it when it is dropped: what
+/// reads may panic.
+pub type Reloaded = Box<dyn FnOnce(Result<Vec<(Version, Record)>, StoreError>) + Send>;
+
+/// One of the shards among which a node's records are dealt out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Which.
+    pub shard: Shard,
+    /// Of how many.
+    pub shards: Shard,
+}
+
+impl Share {
+    /// Whether what belongs to this presentity or address of record is the shard's.
+    pub fn holds(self, aor: &str) -> bool {
+        shard_of(aor, self.shards) == self.shard
+    }
 }
 
 /// Store → registry: outcomes of commits, in order.

@@ -305,10 +305,69 @@ fn what_was_answered_committed_survives_a_kill() {
 fn an_epoch_may_begin_without_opening_and_is_not_given_again() {
     on_each(async |ground| {
         let store = ground.open();
-        assert_eq!(store.advance_epoch().expect("an epoch"), 2);
+        reloaded(
+            &*store,
+            Share {
+                shard: 0,
+                shards: 1,
+            },
+        )
+        .expect("records");
         assert_eq!(store.epoch(), 2);
         let ground = ground.crash(store);
         assert_eq!(ground.open().epoch(), 3);
+    });
+}
+
+/// What a store answers to a shard that is rebuilt.
+fn reloaded(store: &dyn Store, share: Share) -> Result<Vec<(Version, Record)>, StoreError> {
+    let (sender, answer) = std::sync::mpsc::channel();
+    store.reload(share, Box::new(move |records| drop(sender.send(records))));
+    answer.recv().expect("an answer")
+}
+
+#[test]
+fn a_shard_is_given_its_own_records_alone_behind_what_it_asked_for() {
+    on_each(async |ground| {
+        let mut bench = Bench::new(ground.open());
+        let owners: Vec<String> = (0..8).map(|n| format!("sip:{n}@example.com")).collect();
+        let binding = |owner: &String| {
+            let Record::Binding(binding) = record("a", 1) else {
+                panic!("a binding")
+            };
+            Record::Binding(BindingRecord {
+                aor: owner.as_str().into(),
+                ..binding
+            })
+        };
+        let put = |owner| {
+            let record = binding(owner);
+            Change {
+                key: record.key(),
+                expect: None,
+                record: Some(record),
+            }
+        };
+        let commits = (1..)
+            .zip(&owners)
+            .map(|(n, owner)| commit(n, vec![put(owner)]));
+        bench.commit(commits.collect()).await;
+        for shard in 0..3 {
+            let share = Share { shard, shards: 3 };
+            let mut own: Vec<_> = reloaded(&*bench.store, share)
+                .expect("records")
+                .into_iter()
+                .map(|(_, record)| record.aor().to_owned())
+                .collect();
+            own.sort();
+            let expected: Vec<_> = owners
+                .iter()
+                .filter(|owner| share.holds(owner))
+                .cloned()
+                .collect();
+            assert!(!expected.is_empty());
+            assert_eq!(own, expected);
+        }
     });
 }
 

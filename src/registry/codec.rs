@@ -167,6 +167,20 @@ impl Record {
         }
     }
 
+    /// The presentity or address of record of a record that is still bytes: what [`Record::aor`] gives, without the work
+    /// and the memory of the rest.
+    pub fn aor_in(bytes: &[u8]) -> Result<&str, RecordError> {
+        let (head, rest) = bytes
+            .split_at_checked(6)
+            .ok_or(RecordError::Truncated("aor"))?;
+        if head[0] != FORMAT {
+            return Err(RecordError::UnknownFormat(head[0]));
+        }
+        let len = u32::from_be_bytes([head[2], head[3], head[4], head[5]]) as usize;
+        let aor = rest.get(..len).ok_or(RecordError::Truncated("aor"))?;
+        std::str::from_utf8(aor).map_err(|_| RecordError::Damaged("aor"))
+    }
+
     /// From bytes. Bodies are shared with `bytes`, not copied.
     pub fn decode(bytes: Bytes) -> Result<Self, RecordError> {
         let mut reader = Reader(bytes);

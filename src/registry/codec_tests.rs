@@ -1,5 +1,29 @@
 use super::*;
 
+#[test]
+fn the_owner_of_a_record_is_read_without_the_rest() {
+    let records = [
+        publication(),
+        subscription("[::1]:5060", Some("7")),
+        binding(Some(700)),
+    ];
+    for record in records {
+        let mut bytes = Vec::new();
+        record.encode_to(&mut bytes);
+        assert_eq!(Record::aor_in(&bytes), Ok(record.aor()));
+        let owned = 6 + record.aor().len();
+        assert_eq!(Record::aor_in(&bytes[..owned]), Ok(record.aor()));
+        for cut in 0..owned {
+            assert_eq!(
+                Record::aor_in(&bytes[..cut]),
+                Err(RecordError::Truncated("aor"))
+            );
+        }
+        bytes[0] = 9;
+        assert_eq!(Record::aor_in(&bytes), Err(RecordError::UnknownFormat(9)));
+    }
+}
+
 fn publication() -> Record {
     Record::Publication(PublicationRecord {
         aor: "sip:bob@example.com".into(),

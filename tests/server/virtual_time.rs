@@ -49,7 +49,7 @@ async fn start(disk: &MemoryDisk) -> Server {
         shards: 1,
         module: REGISTRY,
         store,
-        records,
+        records: Some(records),
         endpoints: vec![kit.endpoint.clone().recipient()],
         clock: Clock::starting_at(Timestamp::from_millis(1_700_000_000_000)),
         entropy: Entropy::from_number(2),

@@ -10,13 +10,13 @@ use serde_json::Value;
 
 use super::authentication::{authentication, key};
 use super::certificates;
-use super::environment::Environment;
+use super::environment::{Environment, Threads};
 use super::stack::{Plan, Stack};
 use super::{Listening, NodeError};
 use crate::config::{self, Expiry};
 use crate::messages::TakeSnapshot;
 use crate::operator::{self, Desk};
-use crate::registry::{Parts, Registry, claims};
+use crate::registry::{Composer, Parts, Registry, claims};
 use crate::store::{self, Store, StoreError, StoreUrl};
 use crate::transport::Tls;
 
@@ -59,6 +59,7 @@ fn registry_settings(settings: &config::Server) -> registry::Settings {
             publications: settings.limits.publications,
             subscriptions: settings.limits.subscriptions,
             body: settings.limits.body,
+            state: settings.limits.state,
             ..registry::Limits::default()
         },
         pacing: settings.notify.pacing,
@@ -158,6 +159,7 @@ impl ServerNode {
         let own = registry_settings(settings);
         let stack = Stack::start(&plan, &modules(&own)?, &mut environment);
         let endpoints = stack.recipients();
+        let composer = (environment.threads == Threads::Own).then(Composer::start);
         let registries: Vec<Addr<Registry>> = (0..shards)
             .map(|shard| {
                 let parts = Parts {
@@ -170,6 +172,7 @@ impl ServerNode {
                     endpoints: endpoints.clone(),
                     clock: environment.clock,
                     entropy: environment.entropy.fork(),
+                    composer: composer.clone(),
                 };
                 stack.threads[usize::from(shard)].start(move || Registry::new(parts))
             })

@@ -32,6 +32,7 @@ fn desk() -> Desk {
             endpoints: vec![endpoint.recipient(), endpoint.recipient()],
             clock: Clock::starting_at(Timestamp::from_millis(1_000_000)),
             entropy: Entropy::from_number(1),
+            composer: None,
         };
         Registry::new(parts).start()
     });

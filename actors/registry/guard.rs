@@ -9,8 +9,8 @@ use std::sync::Arc;
 use rollcall_core::entropy::Entropy;
 use rollcall_core::exchange::{Incoming, Outcome, Reply, TransactionId};
 use rollcall_core::registry::{
-    CommitOutcome, DecideError, Decision, Effect, OpId, Record, Registry as Core, Settings,
-    Snapshot, Version, WatcherRow,
+    CommitOutcome, Composed, DecideError, Decision, Effect, OpId, Record, Registry as Core,
+    Settings, Snapshot, Version, WatcherRow,
 };
 use rollcall_core::sip::StatusCode;
 use rollcall_core::time::Timestamp;
@@ -31,6 +31,8 @@ pub(super) enum Input {
     Outcome(Outcome),
     /// The store's answer.
     Committed(OpId, CommitOutcome),
+    /// A large state is composed.
+    Composed(Composed),
     /// Somebody decides about a watcher; answered with the ticket.
     Decide(u64, Decision),
     /// Time has passed.
@@ -104,6 +106,7 @@ impl Guarded {
             Input::Request(incoming) => core.request(now, incoming, out),
             Input::Outcome(outcome) => core.outcome(now, outcome, out),
             Input::Committed(op, outcome) => core.committed(now, op, outcome, out),
+            Input::Composed(composed) => core.composed(now, composed, out),
             Input::Decide(ticket, decision) => core.decide(now, ticket, decision, out),
             Input::Wake => core.wake(now, out),
             #[cfg(test)]
@@ -137,7 +140,7 @@ impl Guarded {
                 out.push(Effect::Decided(ticket, Err(DecideError::NotStored)));
             }
             // Of what the core before this one did.
-            Input::Outcome(_) | Input::Committed(..) | Input::Wake => {}
+            Input::Outcome(_) | Input::Committed(..) | Input::Composed(_) | Input::Wake => {}
             #[cfg(test)]
             Input::Panic | Input::PanicAt(..) => {}
         }

@@ -9,6 +9,7 @@
 //! A handler gives the core its inputs in order, runs the effects, and sends each endpoint shard what is for it in one
 //! message. The core runs behind a guard: after a panic the shard is rebuilt from the store.
 
+mod composer;
 mod guard;
 mod recover;
 #[cfg(test)]
@@ -34,6 +35,8 @@ use crate::messages::{
 };
 use crate::store::{Committed, Share, Store};
 
+pub use composer::Composer;
+use composer::{Compose, Done, compose};
 use guard::{Guarded, Input};
 use recover::Recovery;
 
@@ -61,6 +64,8 @@ pub struct Parts {
     pub clock: Clock,
     /// For tags and entity-tags.
     pub entropy: Entropy,
+    /// Who composes large states; `None`, as in virtual time: this actor itself.
+    pub composer: Option<Addr<Composer>>,
 }
 
 /// What the registry claims in the endpoint's module table, to be sharded by presentity.
@@ -97,6 +102,9 @@ pub struct Registry {
     deciding: BTreeMap<u64, oneshot::Sender<Result<usize, DecideError>>>,
     tickets: u64,
     alarm: Alarm,
+    composer: Option<Addr<Composer>>,
+    /// Where it answers.
+    own: Option<Recipient<Done>>,
 }
 
 impl Registry {
@@ -112,6 +120,7 @@ impl Registry {
             endpoints,
             clock,
             entropy,
+            composer,
         } = parts;
         Self {
             core: Guarded::new(settings, Share { shard, shards }, entropy, store.clone()),
@@ -129,6 +138,8 @@ impl Registry {
             deciding: BTreeMap::new(),
             tickets: 0,
             alarm: Alarm::default(),
+            composer,
+            own: None,
         }
     }
 
@@ -162,6 +173,13 @@ impl Registry {
                             self.inputs.push(Input::Committed(op, outcome));
                         }
                     }
+                    Effect::Compose(job) => match (&self.composer, &self.own) {
+                        (Some(composer), Some(own)) => composer.do_send(Compose {
+                            job,
+                            to: own.clone(),
+                        }),
+                        (None, _) | (_, None) => self.inputs.push(Input::Composed(compose(&job))),
+                    },
                     Effect::Decided(ticket, result) => {
                         if let Some(asker) = self.deciding.remove(&ticket) {
                             // Whoever asked may have gone away; the decision holds all the same.
@@ -236,6 +254,7 @@ impl Actor for Registry {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.store.attach(self.shard, ctx.address().recipient());
+        self.own = Some(ctx.address().recipient());
         if let Some(records) = self.records.take() {
             let count = records.len();
             self.feed(self.clock.now(), Input::Load(records));
@@ -274,6 +293,15 @@ impl Handler<Committed> for Registry {
         for (op, outcome) in outcomes {
             self.feed(now, Input::Committed(op, outcome));
         }
+        self.done(ctx);
+    }
+}
+
+impl Handler<Done> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, Done(composed): Done, ctx: &mut Self::Context) {
+        self.feed(self.clock.now(), Input::Composed(composed));
         self.done(ctx);
     }
 }

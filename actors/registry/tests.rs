@@ -60,6 +60,7 @@ impl Bench {
             endpoints: endpoints.iter().map(Probe::recipient).collect(),
             clock: Clock::starting_at(Timestamp::from_millis(1_000_000)),
             entropy: Entropy::from_number(1),
+            composer: None,
         };
         Self {
             registry: Registry::new(parts).start(),

@@ -125,6 +125,11 @@ impl World {
                         .committed(self.now, commit.op, done, &mut further);
                     self.of_registry(further);
                 }
+                registry::Effect::Compose(job) => {
+                    let mut further = Vec::new();
+                    self.registry.composed(self.now, job.run(), &mut further);
+                    self.of_registry(further);
+                }
                 registry::Effect::Note(_) | registry::Effect::Decided(..) => {}
             }
             self.of_endpoint(wanted);

@@ -187,7 +187,9 @@ impl Shard {
                         self.registry
                             .committed(NOW, commit.op, outcome, &mut effects);
                     }
-                    registry::Effect::Decided(..) | registry::Effect::Note(_) => {}
+                    registry::Effect::Decided(..)
+                    | registry::Effect::Note(_)
+                    | registry::Effect::Compose(_) => {}
                 }
             }
             for outgoing in std::mem::take(&mut self.sent) {

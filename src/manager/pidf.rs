@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 ///
 /// The ids are made of `publisher`, 16 hexadecimal digits that no other publisher has, and of the entity: publishing again
 /// does not look like another service, and the server knows a publication whose entity-tag was lost
-/// ([`crate::presence::succeeds`]).
+/// ([`crate::presence::services`]).
 pub fn to_pidf(presence: &Presence, publisher: &str, now: Timestamp) -> Bytes {
     if let Some(document) = &presence.document {
         return Bytes::copy_from_slice(document.as_bytes());

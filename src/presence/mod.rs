@@ -23,7 +23,7 @@ use bytes::Bytes;
 use crate::pidf::{Basic, Builder, Document, Limits, Priority, Service};
 use crate::time::Timestamp;
 
-pub use succession::succeeds;
+pub use succession::services;
 pub use summary::Summary;
 
 /// One publication of a presentity.

@@ -1,33 +1,39 @@
-//! Whether a document takes the place of another though its publisher did not say so (docs/adr/0007).
+//! Which documents take the place of one another though its publisher did not say so (docs/adr/0007).
 
-use std::collections::BTreeSet;
+use std::hash::{Hash, Hasher};
+
+use siphasher::sip::SipHasher13;
 
 use crate::pidf::{Document, Tuple};
 
 /// Hexadecimal digits of a UUID, or of 128 random bits.
 const DIGITS_OF_A_UNIQUE_ID: usize = 32;
 
-/// Whether `new` and `old` come from one publisher, so that the newer document is the older one's next version: both
-/// have a tuple with the same contact and the same unique id.
+/// The services of a document that say who published it, a number each, in ascending order: those whose id is unique. The
+/// documents of one publisher are versions of one another, so that the newer takes the place of the older, if they have such
+/// a service with the same contact in common.
 ///
 /// A publisher whose 200 was lost, or that lost its memory, has no entity-tag to modify what it has published, and can
 /// only begin anew. Unless it is known again, its earlier state stands beside the new one until it lapses.
 ///
 /// PIDF asks for ids that are unique within a document only, and there are phones that always send the same
 /// (baresip: `t4109`). So only an id with the digits of a UUID says who made it.
-pub fn succeeds(new: &Document, old: &Document) -> bool {
-    let services: BTreeSet<_> = old.tuples().filter_map(service).collect();
-    !services.is_empty()
-        && new
-            .tuples()
-            .filter_map(service)
-            .any(|tuple| services.contains(&tuple))
+pub fn services(document: &Document) -> Box<[u64]> {
+    let mut services: Vec<u64> = document.tuples().filter_map(service).collect();
+    services.sort_unstable();
+    services.dedup();
+    services.into()
 }
 
-fn service(tuple: &Tuple) -> Option<(&str, Option<&str>)> {
+/// The number of a service. Who finds two with the same number may publish for the presentity anyway.
+fn service(tuple: &Tuple) -> Option<u64> {
     let id = tuple.id.as_ref()?.value.as_str();
     let digits = id.bytes().filter(u8::is_ascii_hexdigit).count();
-    (digits >= DIGITS_OF_A_UNIQUE_ID).then_some((id, tuple.contact.as_deref()))
+    (digits >= DIGITS_OF_A_UNIQUE_ID).then(|| {
+        let mut hasher = SipHasher13::new();
+        (id, tuple.contact.as_deref()).hash(&mut hasher);
+        hasher.finish()
+    })
 }
 
 #[cfg(test)]
@@ -50,6 +56,11 @@ mod tests {
             "<presence xmlns='urn:ietf:params:xml:ns:pidf' entity='sip:a@x'>{tuples}</presence>"
         );
         Document::parse(&Bytes::from(text), &Limits::default()).expect("a document")
+    }
+
+    fn succeeds(new: &Document, old: &Document) -> bool {
+        let old = services(old);
+        services(new).iter().any(|own| old.contains(own))
     }
 
     #[test]

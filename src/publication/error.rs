@@ -60,6 +60,14 @@ pub enum PublishError {
     /// The presentity has as many publications as it may.
     #[error("presentity has {0} publications already")]
     TooManyPublications(usize),
+    /// The presentity's bodies would be too much together.
+    #[error("presentity would have {size} bytes of documents, more than {limit}")]
+    StateTooLarge {
+        /// Bytes of its bodies with this one.
+        size: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
     /// No room for another presentity.
     #[error("no room for another presentity")]
     Full {
@@ -86,7 +94,9 @@ impl PublishError {
             Self::UnsupportedMediaType { .. } | Self::UnsupportedEncoding => {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE
             }
-            Self::TooLarge { .. } => StatusCode::REQUEST_ENTITY_TOO_LARGE,
+            Self::TooLarge { .. } | Self::StateTooLarge { .. } => {
+                StatusCode::REQUEST_ENTITY_TOO_LARGE
+            }
             Self::BadBody(error) => {
                 StatusCode::new(error.status()).unwrap_or(StatusCode::BAD_REQUEST)
             }
@@ -108,6 +118,7 @@ impl PublishError {
             | Self::BadChange(_)
             | Self::BadHeader(_)
             | Self::TooManyPublications(_)
+            | Self::StateTooLarge { .. }
             | Self::NotYours(_)
             | Self::Full { .. } => Some(self.to_string()),
             Self::NotFound(_)
@@ -148,6 +159,7 @@ impl PublishError {
             | Self::BadChange(_)
             | Self::BadHeader(_)
             | Self::TooManyPublications(_)
+            | Self::StateTooLarge { .. }
             | Self::NotYours(_) => {}
         }
     }

@@ -146,16 +146,40 @@ pub fn decide(
             };
             match (held, content(request, package, limits, before, depth)?) {
                 (Some(held), None) => Action::Refresh(held),
-                (Some(held), Some(content)) => Action::Modify(held, content),
+                (Some(held), Some(content)) => {
+                    within(limits, publications, Some(held), content.body.len())?;
+                    Action::Modify(held, content)
+                }
                 (None, None) => return Err(PublishError::MissingBody),
                 (None, Some(_)) if publications.len() >= limits.publications => {
                     return Err(PublishError::TooManyPublications(limits.publications));
                 }
-                (None, Some(content)) => Action::Create(content),
+                (None, Some(content)) => {
+                    within(limits, publications, None, content.body.len())?;
+                    Action::Create(content)
+                }
             }
         }
     };
     Ok(Decision { action, expires })
+}
+
+/// Whether a body still has room beside the others of its presentity. One that is no longer than the one whose place it takes
+/// has always.
+fn within(
+    limits: &Limits,
+    publications: &[Held<'_>],
+    replaced: Option<usize>,
+    new: usize,
+) -> Result<(), PublishError> {
+    let all: usize = publications.iter().map(|held| held.body.len()).sum();
+    let old = replaced.map_or(0, |held| publications[held].body.len());
+    let size = all - old + new;
+    if new > old && size > limits.state {
+        let limit = limits.state;
+        return Err(PublishError::StateTooLarge { size, limit });
+    }
+    Ok(())
 }
 
 /// Which publication the request is about.

@@ -1,5 +1,6 @@
 //! Letting a watcher in: refused, fetched for, or begun as the policy says (RFC 3856, 6.6.2; RFC 6665, 4.2.1.1).
 
+use super::composing::Fetch;
 use super::settings::Compositor;
 use super::subscribe::accepted;
 use super::{Effect, Note, Registry};
@@ -48,7 +49,7 @@ impl Registry {
         incoming: &Incoming,
         aor: &str,
         asked: &Asked,
-        mut dialog: Dialog,
+        dialog: Dialog,
         handling: Handling,
         out: &mut Vec<Effect>,
     ) {
@@ -60,43 +61,21 @@ impl Registry {
             0,
         ));
         let row = self.presentities.open(asked.package, aor);
-        self.compose(now, row);
-        // No row has this number, so the answer finds nobody.
-        let token = self.token(u32::MAX);
-        let state = State::Terminated(EndReason::Timeout);
-        let package = &self.settings.packages[asked.package];
-        let (content_type, body) = if package.compositor == Compositor::Watchers {
-            let content_type = package.body_types.first().cloned().unwrap_or_default();
-            (content_type, self.winfo_once(now, asked.package, aor))
-        } else {
-            self.shown_to(now, row, u32::MAX, handling, 0, state)
+        self.compose(now, row, out);
+        let LocalTag { shard, dialog: tag } = dialog.tag;
+        let (watcher, id) = (dialog.watcher(), format!("{shard:x}-{tag:x}"));
+        let fetch = Fetch {
+            asked: asked.clone(),
+            dialog,
+            handling,
         };
-        if let Some(presentity) = self.presentities.get(row) {
-            let notify = Notify {
-                presentity: aor,
-                package: &self.settings.packages[asked.package].name,
-                event_id: asked.event_id.as_deref(),
-                state,
-                content_type: &content_type,
-                body: &body,
-            };
-            out.push(Effect::Send(dialog.notify(now, self.epoch, token, &notify)));
-            self.counters.notified += 1;
-            if self.settings.notes {
-                out.push(Effect::Note(Note::Subscription {
-                    presentity: presentity.aor.clone(),
-                    call_id: dialog.call_id(),
-                    change: "fetched",
-                    reason: None,
-                }));
-            }
+        if let Some(fetch) = self.put_fetch_off(row, fetch) {
+            self.answer_fetch(now, row, fetch, out);
         }
         self.release_presentity(row);
         if handling == Handling::Confirm {
-            let LocalTag { shard, dialog: tag } = dialog.tag;
-            let id = format!("{shard:x}-{tag:x}");
             let watcher = Watcher {
-                uri: dialog.watcher(),
+                uri: watcher,
                 id,
                 status: Status::Waiting,
                 event: Event::Timeout,
@@ -105,6 +84,52 @@ impl Registry {
             if self.wait(now, &aor.into(), &watcher.uri, watcher.id.clone(), out) {
                 self.tell_winfo(now, asked.package, aor, watcher, out);
             }
+        }
+    }
+
+    /// Sends the one NOTIFY of a fetch.
+    pub(super) fn answer_fetch(
+        &mut self,
+        now: Timestamp,
+        row: u32,
+        fetch: Fetch,
+        out: &mut Vec<Effect>,
+    ) {
+        let Fetch {
+            asked,
+            mut dialog,
+            handling,
+        } = fetch;
+        let Some(aor) = self.presentities.get(row).map(|row| row.aor.clone()) else {
+            return;
+        };
+        // No row has this number, so the answer finds nobody.
+        let token = self.token(u32::MAX);
+        let state = State::Terminated(EndReason::Timeout);
+        let package = &self.settings.packages[asked.package];
+        let (content_type, body) = if package.compositor == Compositor::Watchers {
+            let content_type = package.body_types.first().cloned().unwrap_or_default();
+            (content_type, self.winfo_once(now, asked.package, &aor))
+        } else {
+            self.shown_to(now, row, u32::MAX, handling, 0, state)
+        };
+        let notify = Notify {
+            presentity: &aor,
+            package: &self.settings.packages[asked.package].name,
+            event_id: asked.event_id.as_deref(),
+            state,
+            content_type: &content_type,
+            body: &body,
+        };
+        out.push(Effect::Send(dialog.notify(now, self.epoch, token, &notify)));
+        self.counters.notified += 1;
+        if self.settings.notes {
+            out.push(Effect::Note(Note::Subscription {
+                presentity: aor.clone(),
+                call_id: dialog.call_id(),
+                change: "fetched",
+                reason: None,
+            }));
         }
     }
 

@@ -91,6 +91,11 @@ impl Pending {
         }
     }
 
+    /// Names this registry among those that were rebuilt.
+    pub fn run(&self) -> u64 {
+        self.run
+    }
+
     pub fn is_locked(&self, lock: Lock) -> bool {
         self.locks.contains_key(&lock)
     }

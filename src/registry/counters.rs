@@ -23,6 +23,10 @@ pub struct Counters {
     pub lapsed: u64,
     /// Documents composed.
     pub composed: u64,
+    /// Those of them that were too large to be composed between two requests, and were on another thread.
+    pub composed_elsewhere: u64,
+    /// Those that failed there, so that watchers see the state before.
+    pub compositions_failed: u64,
     /// Compositions that gave the same document as before, so that nobody was told.
     pub unchanged: u64,
     /// Initial subscriptions.

@@ -109,6 +109,11 @@ impl Registry {
                 moved.place = gone.place;
             }
         }
+        if let Some(presentity) = self.presentities.get_mut(gone.presentity)
+            && presentity.watchers.is_empty()
+        {
+            presentity.forget_read();
+        }
         self.release_presentity(gone.presentity);
     }
 

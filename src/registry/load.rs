@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::rows::{Publication, Timer, index};
+use super::publications::Publication;
+use super::rows::{Timer, index};
 use super::settings::Compositor;
 use super::store::{Change, PublicationRecord, Record, SubscriptionRecord, Version};
 use super::{Effect, Registry};

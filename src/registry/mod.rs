@@ -15,9 +15,11 @@ mod admit;
 mod authorization;
 mod codec;
 mod commit;
+mod composing;
 mod counters;
 mod ending;
 mod load;
+mod publications;
 mod publish;
 mod register;
 mod registrar;
@@ -46,6 +48,7 @@ use crate::time::{Timestamp, Wheel};
 
 pub use authorization::{DecideError, Decision};
 pub use codec::RecordError;
+pub use composing::{Composed, Job};
 pub use counters::Counters;
 pub use registrar::options;
 pub use settings::{Compositor, Durations, Limits, Package, Registrar, Settings};
@@ -70,6 +73,8 @@ pub enum Effect {
     Send(Outgoing),
     /// Store this, then tell [`Registry::committed`].
     Commit(Commit),
+    /// Compose this where it stops nobody, then tell [`Registry::composed`].
+    Compose(Job),
     /// The [`Decision`] with this ticket is stored, and so many live subscriptions are treated by it; or it is not.
     Decided(u64, Result<usize, DecideError>),
     /// For the log: see [`Settings::notes`].

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::commit::{Held, Lock};
-use super::rows::{Publication, Timer};
+use super::composing::AT_ONCE;
+use super::publications::Publication;
+use super::rows::Timer;
 use super::store::{Change, PublicationRecord, Record};
 use super::{Asker, Effect, Note, Registry, Stranger, presentity, seconds};
 use crate::exchange::{Incoming, Reply, TransactionId};
@@ -14,6 +16,9 @@ use crate::presence;
 use crate::publication::{self, Action, Content, Decision, Depth, PublishError, decide};
 use crate::sip::{Head, Name, StatusCode};
 use crate::time::Timestamp;
+
+/// Bytes of earlier publications that one request has read, to find the one whose place it takes.
+const READ_TO_COMPARE: usize = 256 * 1024;
 
 /// A PUBLISH that is being stored.
 #[derive(Debug)]
@@ -100,7 +105,9 @@ impl Registry {
                 .collect();
             let limits = &self.settings.limits;
             // What nobody watches is read if somebody comes: as read it would take more memory than the document itself.
-            let depth = match presentity.watchers.is_empty() {
+            // So is what is composed elsewhere.
+            let volume = presentity.volume() + incoming.message.body().len();
+            let depth = match presentity.watchers.is_empty() || volume > AT_ONCE {
                 true => Depth::Check,
                 false => Depth::Read,
             };
@@ -119,13 +126,13 @@ impl Registry {
             return Ok(());
         };
         let expires_at = now + seconds(expires);
-        let watched = !presentity.watchers.is_empty();
+        let read = !presentity.watchers.is_empty() && presentity.volume() <= AT_ONCE;
         let held = |index: usize| presentity.publications.get(index);
         let put = |old: Option<&Publication>, content: Option<Content>| {
             let order = old.map_or_else(|| self.etags.order(), |old| old.record.order);
             let body_is_new = content.is_some();
             let (content_type, body, document) = match (content, old) {
-                (Some(new), _) => (new.content_type, new.body, new.document.filter(|_| watched)),
+                (Some(new), _) => (new.content_type, new.body, new.document.filter(|_| read)),
                 (None, Some(old)) => (
                     old.record.content_type.clone(),
                     old.record.body.clone(),
@@ -193,13 +200,13 @@ impl Registry {
 
     /// The publication whose place an initial one takes, as its publisher has lost the entity-tag (docs/adr/0007).
     fn predecessor(&mut self, row: u32, content: &Content) -> Option<usize> {
-        let new = content.document.as_deref()?;
-        let presentity = self.presentities.get_mut(row)?;
-        let index = presentity.publications.iter_mut().position(|held| {
-            held.read();
-            let old = held.document.as_deref();
-            old.is_some_and(|old| presence::succeeds(new, old))
-        })?;
+        let asked = presence::services(content.document.as_deref()?);
+        if asked.is_empty() {
+            return None;
+        }
+        let mut left = READ_TO_COMPARE;
+        let mut publications = self.presentities.get_mut(row)?.publications.iter_mut();
+        let index = publications.position(|held| held.has_service(&asked, &mut left))?;
         self.counters.replaced += 1;
         Some(index)
     }
@@ -264,14 +271,14 @@ impl Registry {
                     let lapse = Timer::Lapse { presentity: row };
                     held.lapse = self.wheel.insert(record.expires_at, lapse);
                 }
-                held.record = record;
                 held.version += 1;
                 if body_is_new {
-                    held.document = document;
+                    held.replace(record, document);
                     self.counters.modified += 1;
                     // Even with the same body it is the latest now; composing shows whether that makes a difference.
                     ("modified", true)
                 } else {
+                    held.record = record;
                     self.counters.refreshed += 1;
                     ("refreshed", false)
                 }
@@ -332,10 +339,9 @@ impl Registry {
 
     /// Forgets a presentity of which nothing is left.
     pub(super) fn release_presentity(&mut self, row: u32) {
-        let idle = self
-            .presentities
-            .get(row)
-            .is_some_and(|row| row.publications.is_empty() && row.watchers.is_empty());
+        let idle = self.presentities.get(row).is_some_and(|row| {
+            row.publications.is_empty() && row.watchers.is_empty() && row.composing.is_none()
+        });
         if !idle || self.pending.is_locked(Lock::Presentity(row)) {
             return;
         }

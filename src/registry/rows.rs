@@ -6,12 +6,13 @@ use crate::slots::Slots;
 use bytes::Bytes;
 use hashbrown::HashTable;
 
-use super::store::{Change, PublicationRecord, RecordKey, Version, event_key};
+use super::composing::Composing;
+use super::publications::Publication;
+use super::store::{Change, RecordKey, Version, event_key};
 use super::winfo::Winfo;
 use crate::keyed::{KeyedMap, Secret};
-use crate::pidf;
 use crate::subscription::{Dialog, Lost, Notifier};
-use crate::time::{TimerKey, Timestamp, Wheel};
+use crate::time::{TimerKey, Timestamp};
 use crate::watcherinfo::Handling;
 
 /// What a timer of the shard is for.
@@ -42,59 +43,6 @@ pub(super) enum Timer {
     Retry,
 }
 
-/// A live publication.
-#[derive(Debug)]
-pub(super) struct Publication {
-    pub record: PublicationRecord,
-    pub version: Version,
-    /// Fires when it lapses, or before: then it looks again.
-    pub lapse: TimerKey,
-    /// The body as read, when the compositor looks into it; of one that nobody watched, or that came from the store, once it was
-    /// needed.
-    pub document: Option<Box<pidf::Document>>,
-}
-
-impl Publication {
-    /// With its timer set.
-    pub fn new(
-        wheel: &mut Wheel<Timer>,
-        presentity: u32,
-        record: PublicationRecord,
-        version: Version,
-        document: Option<Box<pidf::Document>>,
-    ) -> Self {
-        Self {
-            lapse: wheel.insert(record.expires_at, Timer::Lapse { presentity }),
-            record,
-            version,
-            document,
-        }
-    }
-
-    /// Reads the body if that was not needed yet, as with one from the store. It was good when it was published, and
-    /// counts as far as this version can read it.
-    pub fn read(&mut self) {
-        if self.document.is_none() {
-            let limits = pidf::Limits {
-                bytes: usize::MAX,
-                ..pidf::Limits::default()
-            };
-            self.document = pidf::Document::parse(&self.record.body, &limits)
-                .ok()
-                .map(Box::new);
-        }
-    }
-
-    /// The change that takes it out of the store.
-    pub fn removal(&self) -> Change {
-        Change {
-            key: self.record.key(),
-            expect: Some(self.version),
-            record: None,
-        }
-    }
-}
-
 /// Whether a change of a presentity may be told.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Pace {
@@ -112,6 +60,9 @@ impl Pace {
         }
     }
 }
+
+/// The version of a presentity that was never composed.
+pub(super) const FIRST: u32 = 1;
 
 /// A presentity: everything of one address in one event package.
 #[derive(Debug)]
@@ -131,6 +82,8 @@ pub(super) struct Presentity {
     pub told: u32,
     /// `body` does not show the publications as they are. Composition waits until somebody looks.
     pub stale: bool,
+    /// A large state is being composed, and `body` is what was composed before it.
+    pub composing: Option<Box<Composing>>,
     pub change: Option<TimerKey>,
     pub pace: Pace,
     /// When the watchers that stand before this place are told, those behind it having been told.
@@ -147,6 +100,19 @@ impl Presentity {
         let place = held.partition_point(|other| other.record.order < order);
         held.reserve_exact(1);
         held.insert(place, publication);
+    }
+
+    /// Bytes of all its documents.
+    pub fn volume(&self) -> usize {
+        let bodies = self.publications.iter();
+        bodies.map(|held| held.record.body.len()).sum()
+    }
+
+    /// Nobody watches it, so that what was read in its documents is of no use for a while.
+    pub fn forget_read(&mut self) {
+        for held in &mut self.publications {
+            held.document = None;
+        }
     }
 
     /// There is something new to tell.
@@ -212,9 +178,10 @@ impl Presentities {
             watchers: Vec::new(),
             body: Bytes::new(),
             content_type: self.no_type.clone(),
-            version: 1,
-            told: 1,
+            version: FIRST,
+            told: FIRST,
             stale: true,
+            composing: None,
             change: None,
             pace: Pace::Open,
             telling: None,

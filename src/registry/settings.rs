@@ -122,6 +122,8 @@ pub struct Limits {
     pub bindings: usize,
     /// Bytes of a published body.
     pub body: usize,
+    /// Bytes of all published bodies of a presentity. What is composed of them goes to each watcher.
+    pub state: usize,
     /// Watchers of a presentity that wait for a decision, and as many decided about.
     pub watchers: usize,
 }
@@ -134,6 +136,7 @@ impl Default for Limits {
             subscriptions: 100_000,
             bindings: 32,
             body: 65_536,
+            state: 2_097_152,
             watchers: 10_000,
         }
     }

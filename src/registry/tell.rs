@@ -1,4 +1,4 @@
-//! Telling the watchers of a presentity what changed: composition, pacing, NOTIFY.
+//! Telling the watchers of a presentity what changed: pacing, NOTIFY.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,17 +6,20 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::commit::Lock;
-use super::rows::{Pace, Presentity, Publication, Timer, index};
+use super::rows::{FIRST, Pace, Timer, index};
 use super::settings::Compositor;
 use super::{Effect, Registry};
 use crate::exchange::{Outcome, OutcomeResult};
-use crate::presence::{self, Source};
+use crate::presence;
 use crate::subscription::{EndReason, Flight, Notify, State, Verdict};
 use crate::time::Timestamp;
 use crate::watcherinfo::{CONTENT_TYPE, Handling};
 
 /// How long a NOTIFY waits that must not be sent while the store is busy with its dialog.
 const AFTER_COMMIT: Duration = Duration::from_secs(1);
+
+/// How long a NOTIFY waits, at a time, for a large state to be composed.
+const WHILE_COMPOSING: Duration = Duration::from_millis(20);
 
 /// Watchers that are told of a change in one go. The shard has other things to do as well, and a burst of datagrams
 /// larger than the kernel's buffer is lost.
@@ -67,7 +70,13 @@ impl Registry {
             *dirty = true;
             return;
         }
-        self.compose(now, row);
+        if self.compose(now, row, out) {
+            self.announce(now, row, out);
+        }
+    }
+
+    /// Tells the watchers what was composed, if that is something new.
+    pub(super) fn announce(&mut self, now: Timestamp, row: u32, out: &mut Vec<Effect>) {
         let Some(presentity) = self.presentities.get_mut(row) else {
             return;
         };
@@ -133,58 +142,6 @@ impl Registry {
         }
     }
 
-    /// Brings the composed state up to date.
-    pub(super) fn compose(&mut self, now: Timestamp, row: u32) {
-        let offline = self.settings.offline_document;
-        let Some(presentity) = self.presentities.get_mut(row) else {
-            return;
-        };
-        if !presentity.stale {
-            return;
-        }
-        presentity.stale = false;
-        if let Some(timer) = presentity.change.take() {
-            self.wheel.cancel(timer);
-        }
-        let package = &self.settings.packages[presentity.package];
-        self.counters.composed += 1;
-        let (body, content_type, changes_at) = match package.compositor {
-            Compositor::Presence => {
-                let registered =
-                    self.settings.registrar.presence && self.bindings.is_bound(&presentity.aor);
-                let (body, changes_at) = compose_presence(presentity, registered, now);
-                let body = match body {
-                    Some(body) => body,
-                    None if offline => presence::offline(&presentity.aor),
-                    None => Bytes::new(),
-                };
-                (body, package.body_types.first().cloned(), changes_at)
-            }
-            Compositor::Latest => {
-                let records = presentity.publications.iter().map(|held| &held.record);
-                match records.max_by_key(|record| (record.modified_at, record.order)) {
-                    Some(last) => (last.body.clone(), Some(last.content_type.clone()), None),
-                    None => (Bytes::new(), None, None),
-                }
-            }
-            // Each subscription has a document of its own: see `winfo_next`.
-            Compositor::Watchers => (Bytes::new(), None, None),
-        };
-        // Only what still lies ahead: a moment that has passed is in the body already.
-        presentity.change = changes_at
-            .filter(|at| *at > now)
-            .map(|at| self.wheel.insert(at, Timer::Change(row)));
-        if body == presentity.body {
-            self.counters.unchanged += 1;
-            return;
-        }
-        presentity.body = body;
-        if let Some(content_type) = content_type {
-            presentity.content_type = content_type;
-        }
-        presentity.advance();
-    }
-
     /// Sends a NOTIFY with the latest state. The subscription must not have one in flight.
     pub(super) fn notify(&mut self, now: Timestamp, watcher: u32, out: &mut Vec<Effect>) {
         let Some(subscription) = self.subscriptions.get(watcher) else {
@@ -223,13 +180,21 @@ impl Registry {
         state: State,
         out: &mut Vec<Effect>,
     ) {
-        let token = self.token(watcher);
         let Some(subscription) = self.subscriptions.get(watcher) else {
             return;
         };
         let (handling, shown) = (subscription.handling, subscription.notifier.shown());
         let presentity = subscription.presentity;
-        self.compose(now, presentity);
+        if !self.compose(now, presentity, out) && handling == Handling::Allow {
+            // What was composed last is news to those that have not seen it; to wait for the next would be to wait for ever
+            // where changes don't end. And whoever is told that it is over need not wait for what it will not see.
+            let version = self.presentities.get(presentity).map(|row| row.version);
+            let news = version.is_some_and(|version| version != FIRST && version != shown);
+            if !news && !matches!(state, State::Terminated(_)) {
+                return self.hold(now, watcher, WHILE_COMPOSING);
+            }
+        }
+        let token = self.token(watcher);
         let (content_type, body) = self.shown_to(now, presentity, watcher, handling, shown, state);
         let Some(subscription) = self.subscriptions.rows.get_mut(watcher as usize) else {
             return;
@@ -361,53 +326,5 @@ impl Registry {
             return self.expel(now, watcher, out);
         }
         self.notify(now, watcher, out);
-    }
-}
-
-/// Composes the publications of a presence presentity, reading those that came from the store and were not needed yet.
-fn compose_presence(
-    presentity: &mut Presentity,
-    registered: bool,
-    now: Timestamp,
-) -> (Option<Bytes>, Option<Timestamp>) {
-    presentity
-        .publications
-        .iter_mut()
-        .for_each(Publication::read);
-    let keys: Vec<String> = presentity
-        .publications
-        .iter()
-        .map(|held| format!("{:016x}", held.record.order))
-        .collect();
-    let registration = registered
-        .then(|| presence::registration(&presentity.aor))
-        .flatten();
-    let mut sources: Vec<Source<'_>> = presentity
-        .publications
-        .iter()
-        .zip(&keys)
-        .filter_map(|(held, key)| {
-            let document = held.document.as_deref()?;
-            Some(Source {
-                key,
-                document,
-                published: held.record.modified_at,
-            })
-        })
-        .collect();
-    if let Some(document) = &registration {
-        // Older than all that was published, so that it comes last among equals.
-        let published = Timestamp::default();
-        let key = "registration";
-        sources.push(Source {
-            key,
-            document,
-            published,
-        });
-    }
-    let aor: Arc<str> = presentity.aor.clone();
-    match presence::compose(&aor, &sources, now) {
-        Some(composition) => (Some(composition.body), composition.changes_at),
-        None => (None, None),
     }
 }

@@ -35,6 +35,8 @@ pub struct Desk {
     pub settings: Settings,
     pub records: BTreeMap<RecordKey, (Version, Record)>,
     pub waiting: VecDeque<Commit>,
+    /// Large states that are to be composed.
+    pub jobs: VecDeque<Job>,
     /// NOTIFYs that were sent and not answered, by token, oldest first.
     pub in_flight: VecDeque<Outgoing>,
     /// Effects since they were last taken, a line each.
@@ -82,6 +84,7 @@ impl Desk {
             settings,
             records: BTreeMap::new(),
             waiting: VecDeque::new(),
+            jobs: VecDeque::new(),
             in_flight: VecDeque::new(),
             log: Vec::new(),
             names: Vec::new(),
@@ -187,6 +190,14 @@ impl Desk {
         self.now = end;
     }
 
+    /// The oldest large state is composed.
+    pub fn composes(&mut self) {
+        let job = self.jobs.pop_front().expect("a composition under way");
+        let mut out = Vec::new();
+        self.registry.composed(self.now, job.run(), &mut out);
+        self.run(out);
+    }
+
     /// The oldest NOTIFY on its way is answered.
     pub fn answer(&mut self, response: &str) {
         let text = format!(
@@ -238,6 +249,7 @@ impl Desk {
                         self.store_answers(Some(outcome));
                     }
                 },
+                Effect::Compose(job) => self.jobs.push_back(job),
                 Effect::Reply(_) | Effect::Note(_) | Effect::Decided(..) => {}
             }
         }
@@ -323,6 +335,7 @@ impl Desk {
                 });
                 format!("store {}", changes.collect::<Vec<_>>().join(" "))
             }
+            Effect::Compose(_) => "compose".to_owned(),
             Effect::Decided(ticket, Ok(concerned)) => format!("decided {ticket}: {concerned}"),
             Effect::Decided(ticket, Err(error)) => format!("decided {ticket}: {error}"),
             Effect::Note(note) => format!("{note:?}"),

@@ -53,6 +53,7 @@ async fn start(disk: &MemoryDisk) -> Server {
         endpoints: vec![kit.endpoint.clone().recipient()],
         clock: Clock::starting_at(Timestamp::from_millis(1_700_000_000_000)),
         entropy: Entropy::from_number(2),
+        composer: None,
     });
     let registry = registry.start().recipient();
     kit.endpoint.do_send(Attach {

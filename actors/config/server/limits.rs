@@ -8,6 +8,8 @@ use crate::config::kind::{Optional, Whole};
 pub struct ServerLimits {
     /// Bytes of the body of a PUBLISH.
     pub body: usize,
+    /// Bytes of all published bodies of one presentity.
+    pub state: usize,
     /// Presentities with state, in all shards.
     pub presentities: usize,
     /// Publications of one presentity.
@@ -30,6 +32,13 @@ impl ServerLimits {
                 "Bytes of the body of a PUBLISH; more gets 413. Presence documents are a few hundred bytes.",
                 Whole(1024..=1_048_576),
                 65_536,
+            ),
+            state: s.key(
+                "state",
+                "Bytes of all published bodies of one presentity, which go to each of its watchers as one document; more gets \
+                 413. The default takes 32 of the largest.",
+                Whole(1024..=67_108_864),
+                2_097_152,
             ),
             presentities: s.key(
                 "presentities",

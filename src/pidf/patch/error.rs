@@ -45,6 +45,9 @@ pub enum PatchFault {
         /// How many nodes it names.
         found: usize,
     },
+    /// The operations have the whole document searched too often.
+    #[error("the change has too many operations for a document of this size")]
+    TooMuchWork,
     /// The change, the document before it or the one after it cannot be read.
     #[error("{0}")]
     Document(#[from] PidfError),
@@ -62,10 +65,11 @@ impl fmt::Display for PatchError {
 impl std::error::Error for PatchError {}
 
 impl PatchError {
-    /// The SIP status for the publisher (RFC 5264, 4.3.2): 413 if a document is too large, else 400.
+    /// The SIP status for the publisher (RFC 5264, 4.3.2): 413 if a document or the work is too large, else 400.
     pub const fn status(&self) -> u16 {
         match &self.fault {
             PatchFault::Document(error) if error.status() == 413 => 413,
+            PatchFault::TooMuchWork => 413,
             _ => 400,
         }
     }

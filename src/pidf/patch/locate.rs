@@ -25,6 +25,9 @@ pub(super) fn locate(tree: &Tree, selector: &Selector, sel: &str) -> Result<Foun
             .into_iter()
             .flat_map(|context| take(tree, step, context))
             .collect();
+        if tree.is_tired() {
+            return Err(PatchFault::TooMuchWork);
+        }
     }
     let found: Vec<Found> = nodes
         .into_iter()
@@ -69,13 +72,19 @@ fn take(tree: &Tree, step: &Step, context: NodeId) -> Vec<NodeId> {
             found
         }
         test => {
-            let children = tree.node(context).children.iter().copied();
+            let children = &tree.node(context).children;
+            tree.look(children.len());
+            let children = children.iter().copied();
             children
                 .filter(|child| matches(tree, test, *child))
                 .collect()
         }
     };
     for predicate in &step.predicates {
+        tree.look(nodes.len());
+        if tree.is_tired() {
+            break;
+        }
         if let Predicate::Position(position) = predicate {
             let one = position
                 .checked_sub(1)
@@ -110,6 +119,7 @@ fn matches(tree: &Tree, test: &Test, id: NodeId) -> bool {
 /// The elements with an id: `xml:id`, or an `id` without namespace, which the schemas of PIDF and its extensions declare
 /// as `xs:ID`.
 fn with_id(tree: &Tree, id: NodeId, value: &str, found: &mut Vec<NodeId>) {
+    tree.look(1);
     if let Some(element) = tree.element(id) {
         let is_it = |(name, is): &(Name, String)| {
             let is_id = name.local == "id" && matches!(&*name.uri, "" | XML_NS);
@@ -130,11 +140,15 @@ fn holds(tree: &Tree, predicate: &Predicate, id: NodeId) -> bool {
         Predicate::Attribute { uri, local, value } => tree.element(id).is_some_and(|element| {
             attribute(element, uri, local).is_some_and(|at| element.attributes[at].1 == *value)
         }),
-        Predicate::Child { uri, local, value } => tree.node(id).children.iter().any(|child| {
-            tree.element(*child)
-                .is_some_and(|element| element.name.is(uri, local))
-                && tree.has_value(*child, value)
-        }),
+        Predicate::Child { uri, local, value } => {
+            let children = &tree.node(id).children;
+            tree.look(children.len());
+            children.iter().any(|child| {
+                tree.element(*child)
+                    .is_some_and(|element| element.name.is(uri, local))
+                    && tree.has_value(*child, value)
+            })
+        }
         Predicate::Value(value) => tree.has_value(id, value),
     }
 }

@@ -32,7 +32,8 @@ use tree::{DOCUMENT, Element, Kind, Name, NodeId, Tree};
 use uris::{Uri, Uris};
 
 /// The full state after a change. `state` and `change` are read within `limits`, each for itself; whether the result is
-/// still within them is for its reader to say. The work is bounded by the product of the two sizes.
+/// still within them is for its reader to say. The work is
+/// bounded, whatever the two are.
 pub fn apply(state: &[u8], change: &[u8], limits: &Limits) -> Result<Bytes, PatchError> {
     let whole = |error| PatchError {
         operation: None,
@@ -61,6 +62,12 @@ pub fn apply(state: &[u8], change: &[u8], limits: &Limits) -> Result<Bytes, Patc
         }
     }
     let document = print::print(&state, limits.bytes).map_err(whole)?;
+    if state.is_tired() {
+        return Err(PatchError {
+            operation: None,
+            fault: PatchFault::TooMuchWork,
+        });
+    }
     Ok(document.into())
 }
 
@@ -321,6 +328,7 @@ fn governed(state: &Tree, id: NodeId, prefix: &str) -> Vec<NodeId> {
     let mut at = 0;
     while let Some(id) = governed.get(at).copied() {
         at += 1;
+        state.look(1 + state.node(id).children.len());
         governed.extend(state.node(id).children.iter().filter(|child| {
             let redeclares =
                 |element: &Element| element.declarations.iter().any(|(own, _)| own == prefix);

@@ -37,7 +37,7 @@ impl Printer<'_> {
     fn children(&mut self, id: NodeId) {
         let tree = self.tree;
         for child in &tree.node(id).children {
-            if self.out.len() > self.limit {
+            if self.out.len() > self.limit || tree.is_tired() {
                 return;
             }
             match &tree.node(*child).kind {
@@ -114,6 +114,7 @@ impl Printer<'_> {
 
     /// The namespace that a prefix is bound to.
     fn bound(&self, prefix: &str) -> Option<&Uri> {
+        self.tree.look(self.scope.len());
         let mut declared = self.scope.iter().rev();
         let (_, uri) = declared.find(|(declared, _)| declared == prefix)?;
         Some(uri)

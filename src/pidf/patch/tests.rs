@@ -328,6 +328,28 @@ fn what_cannot_be_done_is_named() {
 }
 
 #[test]
+fn a_change_that_has_a_large_document_searched_again_and_again_is_refused() {
+    let state = format!("<a xmlns='urn:d'>{}</a>", "<b i='1'>x</b>".repeat(2000));
+    let search = |operations: usize, sel: &str| {
+        let operation = format!("<p:replace sel=\"{sel}\"><b i='1'/></p:replace>");
+        patched(&state, &operation.repeat(operations)).map(|_| ())
+    };
+    assert_eq!(search(50, "a/b[1]"), Ok(()));
+    let refused = |sel: &str, operations| {
+        let error = search(operations, sel).expect_err(sel);
+        assert!(error.contains("too many operations"), "{error}");
+    };
+    refused("a/b[2000]", 400);
+    refused(&format!("a/b{}[2000]", "[@i='1']".repeat(80)), 8);
+    // Each of so many declarations is compared with every name of the document when it is written.
+    let declarations: String = (0..1000)
+        .map(|number| format!("<p:add sel='a' type='namespace::n{number}'>urn:{number}</p:add>"))
+        .collect();
+    let error = patched(&state, &declarations).expect_err("too much");
+    assert!(error.contains("too many operations"), "{error}");
+}
+
+#[test]
 fn a_document_that_grows_beyond_the_limit_is_refused() {
     let uri = "u".repeat(20_000);
     let change = format!(

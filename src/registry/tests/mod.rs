@@ -1,4 +1,5 @@
 mod authorization;
+mod composing;
 mod publish;
 mod random;
 mod register;

@@ -466,6 +466,8 @@ fn a_change_that_cannot_be_applied_leaves_the_publication_as_it_was() {
         publish_change(&mut desk, "etag1", &change(operations));
     }
     desk.subscribe("");
+    desk.composes();
+    desk.pass(20);
     let happened = desk.happened();
     assert_eq!(happened[..3], ["2: 400", "3: 400", "4: 413"]);
     let told = happened.join("\n");

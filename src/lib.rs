@@ -7,13 +7,14 @@
 //! Modules depend on each other in one direction:
 //! `time entropy again keyed` ← `sip` ← `exchange` ← `transaction dialog resolve` ← `endpoint` ← `subscription publication` ← `registry`;
 //! `pidf` ← `presence` ← `registry`; `manager` sees `pidf` only; `buffer` and `publisher` make up the Presence Client,
-//! `watcher` is the other end of a subscription; `watcherinfo` tells who has one; `stun` stands alone; `digest` is the endpoint's.
+//! `watcher` is the other end of a subscription; `watcherinfo` tells who has one; `stun` and `egress` stand alone; `digest` is the endpoint's.
 
 pub mod again;
 pub mod buffer;
 pub mod dialog;
 pub mod digest;
 pub mod digits;
+pub mod egress;
 pub mod endpoint;
 pub mod entropy;
 pub mod exchange;

@@ -253,7 +253,10 @@ impl Handler<Datagrams> for Endpoint {
             };
             if let Some(answer) = stun::answer(&bytes, remote) {
                 self.counters.stun_requests += 1;
-                self.send_datagram(flow, answer);
+                match self.core.get().judge(flow.transport, remote) {
+                    Ok(()) => self.send_datagram(flow, answer),
+                    Err(_) => self.counters.stun_barred += 1,
+                }
                 continue;
             }
             trace::message("received", &flow, &bytes);

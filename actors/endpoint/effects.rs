@@ -1,7 +1,11 @@
 //! Running what the core wants, in its order; batches go off when the message at hand is done.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use actix::prelude::*;
 use bytes::Bytes;
+use rollcall_core::egress::Barred;
 use rollcall_core::endpoint::{Effect, Origin};
 use rollcall_core::exchange::{Flow, Incoming, Reply, Transport};
 use rollcall_core::sip::StatusCode;
@@ -57,6 +61,7 @@ impl Endpoint {
                     .push(Handed::Received(flow, bytes));
             }
             Effect::Alias { connection, port } => self.connections.alias(connection, port),
+            Effect::Barred { place, why, whose } => self.barred(place, why, &whose),
             Effect::Close { connection } => self.connections.close(connection),
         }
     }
@@ -87,6 +92,19 @@ impl Endpoint {
                 }
             }
         }
+    }
+
+    /// Says what was not sent, once a second: a stranger must not fill the log.
+    fn barred(&mut self, place: SocketAddr, why: Barred, whose: &str) {
+        let now = self.clock.now();
+        if self
+            .barred_said
+            .is_some_and(|at| now < at + Duration::from_secs(1))
+        {
+            return;
+        }
+        self.barred_said = Some(now);
+        tracing::warn!(%place, reason = %why, uri = whose, "nothing is sent there; see [egress]");
     }
 
     fn deliver(&mut self, origin: Origin, incoming: Incoming) {

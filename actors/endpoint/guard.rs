@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use rollcall_core::digest::Authentication;
+use rollcall_core::egress::Machine;
 use rollcall_core::endpoint::{Effect, Endpoint as Core, ModuleTable, Settings};
 use rollcall_core::entropy::Entropy;
 use rollcall_core::exchange::Transport;
@@ -64,6 +65,10 @@ impl Guarded {
 
     pub fn set_locals(&mut self, locals: Vec<(Transport, SocketAddr)>) {
         self.core.set_locals(locals);
+    }
+
+    pub fn set_machine(&mut self, machine: Machine) {
+        self.core.set_machine(machine);
     }
 
     /// Exchanges the accounts, also for successors.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use rollcall_core::egress::Machine;
 use rollcall_core::exchange::{ConnectionId, Flow, Transport};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -111,6 +112,12 @@ impl Handler<Listen> for Endpoint {
                 .add(listen.transport, bound, listen.advertise);
             let locals = endpoint.locals.usual();
             endpoint.core.set_locals(locals);
+            let (addresses, broadcasts) = endpoint.network.interfaces();
+            endpoint.core.set_machine(Machine {
+                bound: endpoint.locals.listening().collect(),
+                addresses,
+                broadcasts,
+            });
             Ok(bound)
         }))
     }

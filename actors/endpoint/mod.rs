@@ -144,6 +144,8 @@ pub struct Counters {
     pub keep_alives: u64,
     /// STUN Binding requests over UDP, answered with the address they came from (RFC 5626, 4.4.2).
     pub stun_requests: u64,
+    /// Of these, those from places that nothing is sent to: not answered.
+    pub stun_barred: u64,
     /// Messages received over streams.
     pub stream_messages: u64,
     /// Connections that peers opened.
@@ -209,6 +211,8 @@ pub struct Endpoint {
     /// What goes to each other shard then.
     to_shards: BTreeMap<Shard, Vec<Handed>>,
     alarm: Alarm,
+    /// When it was last said that something was not sent.
+    barred_said: Option<Timestamp>,
 }
 
 impl Endpoint {
@@ -250,6 +254,7 @@ impl Endpoint {
             closed: Vec::new(),
             to_shards: BTreeMap::new(),
             alarm: Alarm::default(),
+            barred_said: None,
         }
     }
 

@@ -150,6 +150,7 @@ impl ServerNode {
             in_flight: settings.limits.in_flight,
             connections: settings.limits.connections,
             datagram: settings.limits.datagram,
+            egress: Arc::new(settings.egress.clone()),
             udp_offload: settings.udp_offload,
             // A phone that has moved says so by its next SUBSCRIBE.
             follow_redirects: false,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 use rollcall_core::digest::{Authentication, Credentials};
+use rollcall_core::egress::Egress;
 use rollcall_core::endpoint::{ModuleId, ModuleTable, Settings};
 use rollcall_core::exchange::Shard;
 use rollcall_core::transaction;
@@ -38,6 +39,8 @@ pub struct Plan {
     pub connections: usize,
     /// The longest request over UDP; see [`Settings::datagram`].
     pub datagram: Option<usize>,
+    /// Where may be sent to.
+    pub egress: Arc<Egress>,
     /// Whether the kernel takes and gives datagrams of one place together.
     pub udp_offload: bool,
     /// Whether requests follow a 3xx; see [`Settings::follow_redirects`].
@@ -68,6 +71,7 @@ impl Plan {
             in_flight: 4096,
             connections: 1024,
             datagram: None,
+            egress: Arc::default(),
             udp_offload: true,
             follow_redirects: true,
             tls: Tls::default(),
@@ -109,6 +113,7 @@ impl Stack {
                         user_agent: plan.user_agent.clone(),
                         max_in_flight: plan.in_flight,
                         datagram: plan.datagram,
+                        egress: Arc::clone(&plan.egress),
                         follow_redirects: plan.follow_redirects,
                         alias: plan.tls.has_certificate(),
                         ..Settings::default()

@@ -111,6 +111,15 @@ impl Network {
         }
     }
 
+    /// Addresses of this machine's interfaces, and broadcast addresses of its networks. A host in memory has none but those
+    /// that it binds.
+    pub fn interfaces(&self) -> (Vec<IpAddr>, Vec<IpAddr>) {
+        match self {
+            Self::Real => real::interfaces(),
+            Self::Memory(_) => (Vec::new(), Vec::new()),
+        }
+    }
+
     /// The address of ours that `remote` sees when we send to it: the answer for a socket bound to the unspecified
     /// address. Nothing is sent.
     pub fn local_towards(&self, remote: SocketAddr) -> io::Result<IpAddr> {

@@ -241,6 +241,19 @@ pub(super) async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>
     Ok(found)
 }
 
+/// Addresses of the interfaces, and broadcast addresses of their networks; none that can't be read.
+pub(super) fn interfaces() -> (Vec<IpAddr>, Vec<IpAddr>) {
+    let ip = |address: nix::sys::socket::SockaddrStorage| {
+        let v4 = address.as_sockaddr_in().map(|v4| IpAddr::from(v4.ip()));
+        v4.or_else(|| Some(address.as_sockaddr_in6()?.ip().into()))
+    };
+    let found: Vec<_> = nix::ifaddrs::getifaddrs().into_iter().flatten().collect();
+    (
+        found.iter().filter_map(|own| ip(own.address?)).collect(),
+        found.iter().filter_map(|own| ip(own.broadcast?)).collect(),
+    )
+}
+
 /// A connected datagram socket has a route and so a local address; nothing is sent.
 pub(super) fn local_towards(remote: SocketAddr) -> io::Result<IpAddr> {
     let any: IpAddr = match remote {

@@ -98,6 +98,7 @@ impl World {
                     self.of_endpoint(effects);
                 }
                 endpoint::Effect::Alias { .. }
+                | endpoint::Effect::Barred { .. }
                 | endpoint::Effect::Observe { .. }
                 | endpoint::Effect::HandOver { .. }
                 | endpoint::Effect::Close { .. } => {}

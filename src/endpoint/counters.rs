@@ -41,6 +41,12 @@ pub struct Counters {
     pub responses_rerouted: u64,
     /// Responses that found no way at all, or that no datagram can carry.
     pub responses_lost: u64,
+    /// Responses that lost header lines, so that a stranger's request draws no more than three times its bytes.
+    pub responses_shortened: u64,
+    /// Responses that would have been longer than that even so: not sent.
+    pub responses_withheld: u64,
+    /// Requests and responses that were not sent, since nothing may go where they had to: see `[egress]`.
+    pub barred: u64,
     /// Responses that belong to no request of ours: dropped.
     pub stray_responses: u64,
     /// Responses without usable Via or CSeq, or with several Vias: dropped.

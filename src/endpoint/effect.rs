@@ -1,11 +1,13 @@
 //! What an endpoint is told at birth, and what it wants done.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::ModuleId;
 use crate::digest::{Authentication, Credentials};
+use crate::egress::{Barred, Egress};
 use crate::exchange::{ConnectionId, Flow, Incoming, Outcome, Shard, Transport};
 use crate::resolve::Wanted;
 use crate::sip::Message;
@@ -34,6 +36,8 @@ pub struct Settings {
     /// The longest request over UDP, in bytes. `None`: as RFC 3261, 18.1.1 has it where nothing is known of the path, and
     /// whatever a datagram can be on loopback.
     pub datagram: Option<usize>,
+    /// Where may be sent to, and how much to strangers.
+    pub egress: Arc<Egress>,
     /// User-Agent header of requests, if any.
     pub user_agent: Option<String>,
     /// How many requests may be with modules, unanswered. Over it a request gets 503 before any work is done for it;
@@ -59,6 +63,7 @@ impl Default for Settings {
             timers: transaction::Timers::default(),
             server_name: None,
             datagram: None,
+            egress: Arc::default(),
             user_agent: None,
             max_in_flight: 10_000,
             retry_after: 5,
@@ -146,6 +151,15 @@ pub enum Effect {
         flow: Flow,
         /// The message as it came.
         bytes: Bytes,
+    },
+    /// Something was not sent, since nothing may go there: for the log.
+    Barred {
+        /// Where.
+        place: SocketAddr,
+        /// Why.
+        why: Barred,
+        /// The Request-URI of what led there: the target of a request of ours, or whom a stranger's request was for.
+        whose: String,
     },
     /// Close this connection, after what was sent over it.
     Close {

@@ -82,6 +82,7 @@ impl Endpoint {
                     flow: way_back(&flow, Some(&via)),
                     patch: patch(&flow, &via),
                     port: via.port,
+                    proven: matches!(identity, Identity::Trusted),
                 };
                 let timers = &self.settings.timers;
                 let number = self
@@ -121,9 +122,12 @@ impl Endpoint {
             Found::Trying => self.counters.retransmissions_absorbed += 1,
             Found::Completed(kept) => {
                 self.counters.retransmissions_answered += 1;
-                let bytes = self.write(message, patch(flow, via), &kept.draft());
-                let flow = way_back(flow, Some(via));
-                out.push(Effect::Send { flow, bytes });
+                let (patch, flow) = (patch(flow, via), way_back(flow, Some(via)));
+                let draft = kept.draft();
+                match self.write_within(message, patch, &draft, &flow, kept.proven) {
+                    Some(bytes) => out.push(Effect::Send { flow, bytes }),
+                    None => self.counters.responses_withheld += 1,
+                }
             }
         }
     }

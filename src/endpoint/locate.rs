@@ -142,6 +142,9 @@ impl Endpoint {
         target: Target,
         out: &mut Vec<Effect>,
     ) {
+        if let Err(why) = self.judge(target.transport, target.remote) {
+            return self.bar(now, origin, &outgoing, target.remote, why, out);
+        }
         let datagram = match target.transport {
             Transport::Udp => self.datagram(target.remote, None),
             Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => None,

@@ -19,6 +19,8 @@ mod account;
 mod check;
 mod counters;
 mod effect;
+mod egress;
+mod hop;
 mod incoming;
 mod large;
 mod locate;
@@ -39,11 +41,13 @@ use rustc_hash::{FxHashMap, FxHashSet};
 pub use check::Refusal;
 pub use counters::Counters;
 pub use effect::{Effect, Origin, Settings};
+pub use hop::{Hop, HopError};
 pub use modules::{
     Builder, ClaimConflict, Claimed, ModuleTable, Route, Sharding, shard_in, shard_of,
 };
 
 use crate::digest::{Authentication, Challenger};
+use crate::egress::Machine;
 use crate::entropy::Entropy;
 use crate::exchange::{
     ConnectionId, Flow, LOCAL_CONTACT, Outcome, OutcomeResult, Token, Transport,
@@ -92,6 +96,8 @@ pub struct Endpoint {
     /// Requests that have further servers to go to, and servers that have failed lately.
     courses: locate::Courses,
     locals: Vec<(Transport, SocketAddr)>,
+    /// Whom we would talk to ourselves at.
+    machine: Machine,
     /// Further addresses at which datagrams have reached us: a socket that listens everywhere has one for each network.
     learned: Vec<SocketAddr>,
     /// Connections that stand, with their other ends: an id that a store remembers from an earlier life of the node may
@@ -137,6 +143,7 @@ impl Endpoint {
             streamless: large::Streamless::default(),
             courses: locate::Courses::default(),
             locals: Vec::new(),
+            machine: Machine::default(),
             learned: Vec::new(),
             connections: FxHashMap::default(),
             trusted: FxHashSet::default(),

@@ -4,11 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
+use super::hop::{Hop, next_hop};
 use super::locate::Failure;
 use super::{Effect, Endpoint, Origin};
 use crate::exchange::{Destination, Flow, LOCAL_CONTACT, Outgoing, Token, Transport};
 use crate::resolve::Wanted;
-use crate::sip::{Host, Scheme, Uri, write_request};
+use crate::sip::{Host, write_request};
 use crate::time::Timestamp;
 use crate::transaction;
 
@@ -82,26 +83,6 @@ impl Ticket {
             cargo: Cargo::Request(origin, Box::new(outgoing)),
         }
     }
-}
-
-/// Where a request goes, as far as its text tells.
-#[derive(Debug, PartialEq)]
-struct Hop {
-    secure: bool,
-    transport: Option<Transport>,
-    host: Host,
-    port: Option<u16>,
-}
-
-/// Why a request can't even be tried.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-enum HopError {
-    #[error("next hop is not a URI: {0}")]
-    Uri(String),
-    #[error("no transport for scheme {0}")]
-    Scheme(String),
-    #[error("no transport {0}")]
-    Transport(String),
 }
 
 impl Endpoint {
@@ -255,6 +236,9 @@ impl Endpoint {
         remote: SocketAddr,
         out: &mut Vec<Effect>,
     ) {
+        if let Err(why) = self.judge(transport, remote) {
+            return self.bar(now, origin, &outgoing, remote, why, out);
+        }
         let ticket = Ticket::request(origin, outgoing);
         self.ask(
             now,
@@ -307,6 +291,11 @@ impl Endpoint {
         match datagram {
             Some(flow) => self.transmit(now, origin, outgoing, flow, out),
             None => {
+                let usual = transport.unwrap_or(Transport::Udp);
+                let place = SocketAddr::new(address, port.unwrap_or(usual.default_port()));
+                if let Err(why) = self.judge(usual, place) {
+                    return self.bar(now, origin, &outgoing, place, why, out);
+                }
                 let ticket = Ticket::request(origin, outgoing);
                 self.ask(now, ticket, transport, address.to_string(), port, out);
             }
@@ -368,6 +357,11 @@ impl Endpoint {
         flow: Flow,
         out: &mut Vec<Effect>,
     ) {
+        if flow.transport == Transport::Udp
+            && let Err(why) = self.judge(flow.transport, flow.remote)
+        {
+            return self.bar(now, origin, &outgoing, flow.remote, why, out);
+        }
         let token: Token = outgoing.token;
         // The upper half.
         let random = (self.entropy.next_u64() >> 32) as u32;
@@ -428,38 +422,4 @@ impl Endpoint {
         );
         bytes.into()
     }
-}
-
-/// The first Route, or else the Request-URI; `maddr` goes before the host (RFC 3263, 4).
-fn next_hop(outgoing: &Outgoing) -> Result<Hop, HopError> {
-    let text = outgoing.first_route.as_deref().unwrap_or(&outgoing.uri);
-    let uri = Uri::parse(text).map_err(|_| HopError::Uri(text.to_owned()))?;
-    let secure = match uri.scheme {
-        Scheme::Sip | Scheme::Pres => false,
-        Scheme::Sips => true,
-        Scheme::Tel | Scheme::Im | Scheme::Other(_) => {
-            let scheme = text.split(':').next().unwrap_or_default();
-            return Err(HopError::Scheme(scheme.to_owned()));
-        }
-    };
-    let named = uri.params.get("transport").filter(|name| !name.is_empty());
-    let transport = match (named.map(|name| (name, Transport::named(name))), secure) {
-        (None, _) => None,
-        // What sips names runs over TLS, over TCP (26.2.1, 26.2.2).
-        (Some((_, Some(Transport::Tcp | Transport::Tls))), true) => Some(Transport::Tls),
-        (Some((_, Some(transport))), false) if transport.can_be_opened() => Some(transport),
-        (Some((name, _)), _) => return Err(HopError::Transport(name.to_owned())),
-    };
-    // Read as part of a URI, so that a name, an address and an address in brackets are told apart in one place.
-    let maddr = uri
-        .params
-        .get("maddr")
-        .and_then(|maddr| Uri::parse(&format!("sip:{maddr}")).ok());
-    let host = maddr.map_or(uri.host, |maddr| maddr.host);
-    Ok(Hop {
-        secure,
-        transport,
-        host,
-        port: uri.port,
-    })
 }

@@ -14,13 +14,14 @@ use crate::time::Timestamp;
 use crate::transaction::Kept;
 
 /// A response as it is to be written.
+#[derive(Clone, Copy)]
 pub(super) struct Draft<'a> {
-    status: StatusCode,
-    reason: Option<&'a str>,
-    to_tag: &'a str,
-    copy_record_route: bool,
-    head: &'a [u8],
-    body: &'a [u8],
+    pub status: StatusCode,
+    pub reason: Option<&'a str>,
+    pub to_tag: &'a str,
+    pub copy_record_route: bool,
+    pub head: &'a [u8],
+    pub body: &'a [u8],
 }
 
 impl Kept {
@@ -49,7 +50,8 @@ impl Endpoint {
             Some(tag) => tag,
             None => tag(self.settings.shard, self.entropy.next_u64()),
         };
-        let kept = Kept::new(
+        let proven = pending.proven;
+        let mut kept = Kept::new(
             reply.status,
             &to_tag,
             reply.reason.as_deref(),
@@ -57,12 +59,21 @@ impl Endpoint {
             &reply.head,
             &reply.body,
         );
-        let bytes = self.write(&pending.request, pending.patch, &kept.draft());
+        kept.proven = proven;
+        let (request, flow) = (&pending.request, &pending.flow);
+        let bytes = self.write_within(request, pending.patch, &kept.draft(), flow, proven);
         let timers = &self.settings.timers;
         self.counters.forgotten_early +=
             self.servers
                 .complete(now, &mut self.wheel, timers, number, kept);
-        self.send_response(now, pending.flow, pending.port, bytes, out);
+        self.send_response(
+            now,
+            &pending.request,
+            pending.flow,
+            pending.port,
+            bytes,
+            out,
+        );
     }
 
     /// Answers a request by ourselves, keeping no state.
@@ -153,18 +164,21 @@ impl Endpoint {
         };
         let via = request.via().ok();
         let given = via.as_ref().and_then(|via| patch(flow, via));
-        let bytes = self.write(request, given, &draft);
+        let flow = way_back(flow, via.as_ref());
+        let bytes = self.write_within(request, given, &draft, &flow, false);
         let port = via.as_ref().and_then(|via| via.port);
-        self.send_response(now, way_back(flow, via.as_ref()), port, bytes, out);
+        self.send_response(now, request, flow, port, bytes, out);
     }
 
-    /// The response, whole.
+    /// The response, whole, with our Server header or without.
     pub(super) fn write(
         &mut self,
         request: &Message,
         patch: Option<ViaPatch>,
         draft: &Draft<'_>,
+        server: bool,
     ) -> Bytes {
+        let server = if server { &self.server_name } else { "" };
         self.buffer.clear();
         write_response(
             &mut self.buffer,
@@ -174,7 +188,7 @@ impl Endpoint {
             Some(draft.to_tag),
             patch,
             draft.copy_record_route,
-            &[self.server_name.as_bytes(), draft.head],
+            &[server.as_bytes(), draft.head],
             draft.body,
         );
         Bytes::copy_from_slice(&self.buffer)
@@ -185,17 +199,31 @@ impl Endpoint {
     fn send_response(
         &mut self,
         now: Timestamp,
+        request: &Message,
         flow: Flow,
         port: Option<u16>,
-        bytes: Bytes,
+        bytes: Option<Bytes>,
         out: &mut Vec<Effect>,
     ) {
+        let Some(bytes) = bytes else {
+            self.counters.responses_withheld += 1;
+            return;
+        };
         if !flow.transport.is_reliable() && bytes.len() > MAX_DATAGRAM {
             self.counters.responses_lost += 1;
             return;
         }
+        let is_alive = self.is_alive(&flow);
+        let place = match port {
+            Some(port) if !is_alive => SocketAddr::new(flow.remote.ip(), port),
+            Some(_) | None => flow.remote,
+        };
+        let connected = is_alive && flow.transport.is_reliable();
+        if !connected && !self.may_answer(flow.transport, place, request, out) {
+            return;
+        }
         self.counters.responses_sent += 1;
-        if self.is_alive(&flow) {
+        if is_alive {
             out.push(Effect::Send { flow, bytes });
             return;
         }

@@ -14,6 +14,7 @@ impl Endpoint {
     pub fn succeed(&mut self, now: Timestamp, failed: &Self, out: &mut Vec<Effect>) {
         self.locals.clone_from(&failed.locals);
         self.learned.clone_from(&failed.learned);
+        self.machine.clone_from(&failed.machine);
         self.counters.clone_from(&failed.counters);
         self.connections.clone_from(&failed.connections);
         self.trusted.clone_from(&failed.trusted);

@@ -22,6 +22,8 @@ pub struct Pending {
     pub patch: Option<ViaPatch>,
     /// The port in its top Via.
     pub port: Option<u16>,
+    /// Whether its sender has shown that it is where it says: then the response may be of any length.
+    pub proven: bool,
 }
 
 /// In the row itself for nearly all: pieces of their own would lie among those that live longer, and leave holes there.
@@ -35,6 +37,8 @@ pub struct Kept {
     pub status: StatusCode,
     /// Whether Record-Route headers of the request are copied.
     pub copy_record_route: bool,
+    /// As [`Pending::proven`].
+    pub proven: bool,
     /// Tag of To, reason phrase, header lines and body, one behind the other.
     text: Text,
     /// Where the first three end.
@@ -66,6 +70,7 @@ impl Kept {
         Self {
             status,
             copy_record_route,
+            proven: false,
             text,
             ends: [ends[0], ends[1], ends[2]],
         }

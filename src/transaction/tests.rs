@@ -296,6 +296,7 @@ fn serve_over(transport: Transport) -> (Servers, Wheel<Timer>, u64) {
         flow: flow(transport),
         patch: None,
         port: None,
+        proven: false,
     };
     let number = servers.begin(
         at(0),

@@ -4,10 +4,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rollcall_core::egress::Egress;
 use rollcall_core::registry::Registrar;
 use rollcall_core::watcherinfo::Handling;
 
 mod checks;
+mod egress;
 mod limits;
 mod places;
 
@@ -62,6 +64,8 @@ pub struct Server {
     pub timers: Timers,
     /// Who is asked for the servers of names.
     pub dns: Dns,
+    /// Where may be sent to, and how much to strangers.
+    pub egress: Egress,
     /// Bounds on what peers can make us keep or do.
     pub limits: ServerLimits,
 }
@@ -255,6 +259,7 @@ impl Settings for Server {
             }),
             timers: s.section("timers", Timers::read),
             dns: s.section("dns", Dns::read),
+            egress: s.section("egress", egress::read),
             limits: s.section("limits", ServerLimits::read),
         };
         is.check_watchers(s);

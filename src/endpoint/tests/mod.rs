@@ -4,6 +4,7 @@ mod account;
 mod alias;
 mod any_input;
 mod checks;
+mod egress;
 mod incoming;
 mod large;
 mod locate;
@@ -252,6 +253,7 @@ fn show(effects: &[Effect]) -> Vec<String> {
                 text.lines().next().unwrap_or_default()
             )
         }
+        Effect::Barred { place, why, whose } => format!("barred {place} {why}: {whose}"),
         Effect::Close { connection } => format!("close {}", connection.0),
     };
     effects.iter().map(line).collect()

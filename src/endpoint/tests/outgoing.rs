@@ -312,8 +312,8 @@ fn names_and_streams_are_left_to_the_transport() {
         ["locate 5 sip None p1.example.com Some(5061)"]
     );
     assert_eq!(
-        to("sip:alice@example.com;maddr=127.0.0.1", None),
-        ["udp to 127.0.0.1:5060 NOTIFY sip:alice@example.com;maddr=127.0.0.1 SIP/2.0"]
+        to("sip:alice@example.com;maddr=127.0.0.3", None),
+        ["udp to 127.0.0.3:5060 NOTIFY sip:alice@example.com;maddr=127.0.0.3 SIP/2.0"]
     );
     assert_eq!(
         to("sips:alice@example.com", None),

@@ -17,8 +17,14 @@ fn without_rport_a_response_goes_to_the_port_in_the_via() {
     let (to, via) = way("SIP/2.0/UDP 127.0.0.1:5062;branch=z9hG4bKa");
     assert_eq!(to, "udp to 127.0.0.1:5062 SIP/2.0 200 OK");
     assert_eq!(via, "SIP/2.0/UDP 127.0.0.1:5062;branch=z9hG4bKa");
-    let (to, _) = way("SIP/2.0/UDP 127.0.0.1;branch=z9hG4bKa");
-    assert_eq!(to, "udp to 127.0.0.1:5060 SIP/2.0 200 OK");
+    // From another address than ours: the usual port is the one that we listen at.
+    let flow = Flow {
+        remote: address("127.0.0.4:5099"),
+        ..udp(0)
+    };
+    let request = request("OPTIONS").replace("127.0.0.1:5062", "127.0.0.4");
+    let out = Bench::new().receive(flow, &request);
+    assert_eq!(show(&out), ["udp to 127.0.0.4:5060 SIP/2.0 200 OK"]);
 }
 
 #[test]

@@ -48,7 +48,7 @@
 //! })
 //! .await?;
 //! assert_eq!(seen, ["sip:alice@example.com closed"]);
-//! server.stop().await;
+//! server.stop().await?;
 //! # Ok::<_, node::NodeError>(())
 //! # }).expect("a loopback interface");
 //! ```

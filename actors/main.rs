@@ -16,6 +16,7 @@ const TIDY: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
     use_small_pages();
+    keep_to_the_owner();
     // The allocator does so by itself only when it is asked for more: a server that is idle after a crowd would keep it. Without the
     // thread it is so, and nothing else is amiss.
     let _ = thread::Builder::new().name("tidy".to_owned()).spawn(tidy);
@@ -30,6 +31,13 @@ fn main() -> ExitCode {
 fn use_small_pages() {
     #[cfg(target_os = "linux")]
     let _ = nix::sys::prctl::set_thp_disable(true);
+}
+
+/// State, with who talks to whom and where phones are, is for the owner's eyes, whatever the umask was. Programs that this one starts
+/// inherit that, too.
+fn keep_to_the_owner() {
+    #[cfg(target_os = "linux")]
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
 }
 
 fn tidy() {

@@ -144,8 +144,8 @@ impl Command {
     fn default_filter(&self) -> &'static str {
         match self {
             Self::Run(_) | Self::Server(_) | Self::Client(_) | Self::Manager(_) => {
-                // The store's engine has much to say about itself.
-                "info,fjall=warn,lsm_tree=warn"
+                // The store says in a line what its engine says in many, again and again while a disk is full.
+                "info,fjall=off,lsm_tree=off"
             }
             Self::Simulate(_)
             | Self::Publish(_)

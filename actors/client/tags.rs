@@ -16,6 +16,8 @@ use rollcall_core::publisher::Tag;
 use rollcall_core::time::Timestamp;
 use tracing::warn;
 
+use crate::store::files;
+
 /// Lines beyond four times the live ones that are let be.
 const SLACK: usize = 1024;
 
@@ -52,6 +54,7 @@ impl Journal {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
+        files::file(path);
         let text = match fs::read(path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),

@@ -14,6 +14,8 @@ use bytes::BytesMut;
 use rollcall_core::manager::{Frame, FrameFinder, Message, Presence, read, write};
 use rollcall_core::time::Timestamp;
 
+use crate::store::files;
+
 /// What a journal held.
 #[derive(Debug, Default)]
 pub struct Loaded {
@@ -27,6 +29,7 @@ pub struct Loaded {
 /// the name `….broken`.
 pub fn load(path: &Path, now: Timestamp) -> io::Result<Loaded> {
     let mut loaded = Loaded::default();
+    files::file(path);
     let mut content = match fs::read(path) {
         Ok(content) => BytesMut::from(&content[..]),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(loaded),

@@ -24,8 +24,7 @@ pub(super) async fn server(
         }
     }
     farewell(node.snapshot().await);
-    node.stop().await;
-    Ok(())
+    node.stop().await
 }
 
 /// An operator who has asked for it is told how it went; the server goes on either way.
@@ -125,8 +124,7 @@ pub(super) async fn run(
     // Against the stream: the client takes its publications back while the server is still there.
     manager.stop().await;
     client.stop(settings.client.unpublish_on_exit).await;
-    server.stop().await;
-    Ok(())
+    server.stop().await
 }
 
 /// The address by which a client in the same process reaches a server: UDP if there is any.

@@ -17,7 +17,7 @@ use crate::config::{self, Expiry};
 use crate::messages::TakeSnapshot;
 use crate::operator::{self, Desk};
 use crate::registry::{Composer, Parts, Registry, claims};
-use crate::store::{self, Store, StoreError, StoreUrl};
+use crate::store::{self, Persistence, Store, StoreError, StoreUrl};
 use crate::transport::Tls;
 
 const REGISTRY: ModuleId = ModuleId(1);
@@ -82,6 +82,15 @@ fn durations(expiry: Expiry) -> registry::Durations {
     }
 }
 
+/// How the store bears a disk that fails.
+fn persistence(settings: &config::Server) -> Persistence {
+    Persistence {
+        deadline: settings.persistence.deadline,
+        give_up: settings.persistence.give_up,
+        ..Persistence::default()
+    }
+}
+
 /// What a Presence Server claims of SIP.
 fn modules(settings: &registry::Settings) -> Result<ModuleTable, NodeError> {
     let table = ModuleTable::builder()
@@ -107,7 +116,7 @@ impl ServerNode {
             config::Store::Memory => StoreUrl::Memory,
             config::Store::File(path) => StoreUrl::File(path.clone()),
         };
-        let store = store::open(&url)?;
+        let store = store::open(&url, persistence(settings))?;
         let mut node = Self::start_on(store, settings, environment).await?;
         if let Some(path) = settings.control_path() {
             let desk = Desk::new(registry_settings(settings), node.registries.clone());
@@ -129,7 +138,7 @@ impl ServerNode {
                 .into_iter()
                 .map(Some)
                 .collect(),
-            Err(error @ StoreError::Engine(_)) => {
+            Err(error @ (StoreError::Failed(_) | StoreError::Down(_))) => {
                 tracing::error!(%error, "the store can't be read; the shards go on asking for their state");
                 vec![None; usize::from(shards)]
             }
@@ -214,10 +223,16 @@ impl ServerNode {
         pictures
     }
 
-    /// Closes the sockets, then the store. Watchers are not told: after a restart the server knows them still.
-    pub async fn stop(mut self) {
+    /// Closes the sockets, then the store. Watchers are not told: after a restart the server knows them still. An error: the disk
+    /// fails or hangs, and the store could not be closed in order.
+    pub async fn stop(mut self) -> Result<(), NodeError> {
         drop(self.operator.take());
         self.stack.stop().await;
         self.store.close();
+        let health = self.store.health();
+        match health.works() {
+            true => Ok(()),
+            false => Err(StoreError::Down(health.reason).into()),
+        }
     }
 }

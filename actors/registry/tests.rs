@@ -13,7 +13,7 @@ use rollcall_core::registry::{Commit, CommitOutcome};
 use rollcall_core::sip::Message as SipMessage;
 
 use super::*;
-use crate::store::{Counters, FileStore, MemoryDisk, Reloaded, StoreError};
+use crate::store::{Counters, FileStore, MemoryDisk, Persistence, Reloaded, StoreError};
 use crate::testkit::{Probe, in_real_time, in_virtual_time};
 use rollcall_core::time::Timestamp;
 
@@ -395,7 +395,8 @@ fn a_snapshot_says_who_speaks_and_shows_rows_counters_and_the_store() {
 fn over_a_real_store_the_answer_comes_after_the_commit() {
     let folder = tempfile::tempdir().expect("a folder");
     in_real_time(async {
-        let store: Arc<dyn Store> = Arc::new(FileStore::open(folder.path()).expect("a store"));
+        let store: Arc<dyn Store> =
+            Arc::new(FileStore::open(folder.path(), Persistence::default()).expect("a store"));
         let mut bench = Bench::start(store.clone());
         let requests: Vec<_> = (0..50)
             .map(|_| bench.request("PUBLISH", "", BODY, 0))

@@ -4,24 +4,36 @@
 //! [`Committed`] message. State lives in RAM and is read from the store once, at start. What an answer of `Committed`
 //! promises: `file:` has it on disk (group commit with `fdatasync`), `memory:` has nothing.
 
+mod engine;
+mod error;
 mod file;
+pub(crate) mod files;
 mod group;
 mod health;
+mod journal;
 mod memory;
+mod preflight;
+mod proof;
 mod replay;
+mod shared;
 #[cfg(test)]
 mod tests;
+mod value;
+mod watch;
+mod worker;
 
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
 use rollcall_core::endpoint::shard_of;
 use rollcall_core::exchange::Shard;
-use rollcall_core::registry::{Commit, CommitOutcome, OpId, Record, RecordError, Version};
+use rollcall_core::registry::{Commit, CommitOutcome, OpId, Record, Version};
 
+pub use error::StoreError;
 pub use file::FileStore;
 pub use health::Health;
 pub use memory::{MemoryDisk, MemoryStore};
@@ -103,8 +115,40 @@ pub struct Counters {
     pub replayed: u64,
     /// Commits turned away because too many were waiting.
     pub overloaded: u64,
-    /// Commits that the engine failed.
+    /// Commits refused as the disk failed or did not answer.
     pub failed: u64,
+    /// How often the disk failed.
+    pub failures: u64,
+}
+
+/// How often a trouble that goes on is spoken of.
+const STILL: Duration = Duration::from_secs(10);
+
+/// How a store bears a disk that fails.
+#[derive(Clone, Copy, Debug)]
+pub struct Persistence {
+    /// How long a commit may take before whoever waits for it is refused.
+    pub deadline: Duration,
+    /// How long the disk may fail or hang before [`Persistence::fatal`] is called.
+    pub give_up: Duration,
+    /// How long closing may take.
+    pub close_within: Duration,
+    /// Ends the process, after it has said why.
+    pub fatal: fn(&str),
+}
+
+impl Default for Persistence {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_secs(5),
+            give_up: Duration::from_secs(300),
+            close_within: Duration::from_secs(10),
+            fatal: |why| {
+                tracing::error!(why, "gave up; what was acknowledged is on disk");
+                std::process::exit(1);
+            },
+        }
+    }
 }
 
 /// Which store, as it is written in the config: `memory:` or `file:PATH`.
@@ -146,10 +190,10 @@ impl fmt::Display for StoreUrl {
 }
 
 /// Opens a store. Takes as long as the engine needs to look through its log.
-pub fn open(url: &StoreUrl) -> Result<Arc<dyn Store>, StoreError> {
+pub fn open(url: &StoreUrl, settings: Persistence) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match url {
         StoreUrl::Memory => Arc::new(MemoryStore::forgetful()),
-        StoreUrl::File(path) => Arc::new(FileStore::open(path)?),
+        StoreUrl::File(path) => Arc::new(FileStore::open(path, settings)?),
     })
 }
 
@@ -160,53 +204,4 @@ pub fn by_shard(records: Vec<(Version, Record)>, shards: Shard) -> Vec<Vec<(Vers
         dealt[usize::from(shard_of(record.aor(), shards))].push((version, record));
     }
     dealt
-}
-
-/// The root of an error, in words: the engine itself only prints its structures.
-fn deepest(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(source) => deepest(source),
-        None => error.to_string(),
-    }
-}
-
-/// Why a store can't be used.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// An engine of a later release.
-    #[error("store {0:?}: redis is not supported yet; use `memory:` or `file:PATH`")]
-    NotYet(String),
-    /// No engine has this URL.
-    #[error("store {0:?} is neither `memory:` nor `file:PATH`")]
-    UnknownUrl(String),
-    /// Another process has it open.
-    #[error("store file:{0} is in use by another process")]
-    InUse(PathBuf),
-    /// The engine can't open its files.
-    #[error("store file:{path} can't be opened: {}", deepest(source))]
-    Open {
-        /// The folder.
-        path: PathBuf,
-        /// What the engine says.
-        source: fjall::Error,
-    },
-    /// The engine failed later.
-    #[error("store failed: {}", deepest(.0))]
-    Engine(#[from] fjall::Error),
-    /// Written by another version of this program.
-    #[error("store file:{path} has format {found}, this version reads {known}")]
-    Format {
-        /// The folder.
-        path: PathBuf,
-        /// What is written there.
-        found: String,
-        /// What would be right.
-        known: u64,
-    },
-    /// A record can't be read.
-    #[error("store holds a record that can't be read: {0}")]
-    Record(#[from] RecordError),
-    /// It was closed, or its thread is gone.
-    #[error("store is closed")]
-    Closed,
 }

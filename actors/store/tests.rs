@@ -10,6 +10,8 @@ use tokio::sync::mpsc;
 
 use super::*;
 
+mod damage;
+mod faults;
 mod file;
 
 /// Something that a store is opened on, again and again.
@@ -29,7 +31,9 @@ impl Ground {
     fn open(&self) -> Arc<dyn Store> {
         match self {
             Self::Memory(disk) => Arc::new(disk.open()),
-            Self::File(folder) => Arc::new(FileStore::open(folder.path()).expect("a store")),
+            Self::File(folder) => {
+                Arc::new(FileStore::open(folder.path(), Persistence::default()).expect("a store"))
+            }
         }
     }
 
@@ -385,7 +389,7 @@ fn a_closed_store_takes_nothing() {
 
 #[test]
 fn the_forgetful_store_says_yes_and_keeps_nothing() {
-    let store = open(&StoreUrl::Memory).expect("a store");
+    let store = open(&StoreUrl::Memory, Persistence::default()).expect("a store");
     let outcome = store.commit(commit(1, vec![put("a", Some(7), 1)]));
     assert_eq!(outcome, Some(COMMITTED));
     assert_eq!(store.load().expect("records"), []);

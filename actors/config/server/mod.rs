@@ -11,6 +11,7 @@ use rollcall_core::watcherinfo::Handling;
 mod checks;
 mod egress;
 mod limits;
+mod persistence;
 mod places;
 
 use super::address::{DOMAIN, IP, LISTEN, Listen};
@@ -20,6 +21,7 @@ use super::section::Section;
 use super::{Dns, Settings, Timers, Tls};
 
 pub use limits::ServerLimits;
+pub use persistence::Persistence;
 use places::{SOCKET, STORE};
 pub use places::{Socket, Store};
 
@@ -32,6 +34,8 @@ pub struct Server {
     pub domains: Vec<String>,
     /// Where state is kept.
     pub store: Store,
+    /// What is done when its disk fails.
+    pub persistence: Persistence,
     /// How many shards; one per core when `None`. See [`Server::shard_count`].
     pub shards: Option<u8>,
     /// Whether the kernel takes and gives datagrams of one place together.
@@ -193,6 +197,7 @@ impl Settings for Server {
                 SOCKET,
                 Socket::Auto,
             ),
+            persistence: s.section("persistence", Persistence::read),
             digest: s.section("digest", Digest::read),
             tls: s.section("tls", Tls::read_server),
             publish: s.section("publish", |s| Expiry::read(s, 60, 3600, 24 * 3600)),

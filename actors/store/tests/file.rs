@@ -2,6 +2,10 @@
 
 use super::*;
 
+pub(super) fn opened(path: &Path) -> Result<FileStore, StoreError> {
+    FileStore::open(path, Persistence::default())
+}
+
 /// Files of fjall's journal in a folder.
 fn journals(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).expect("a folder");
@@ -38,29 +42,8 @@ fn a_torn_end_of_the_journal_costs_only_what_was_not_answered() {
             torn.extend_from_slice(&bytes[used / 2..used / 2 + used / 8]);
             std::fs::write(&journal, torn).expect("a journal");
         }
-        let store = FileStore::open(image.path()).expect("a store");
+        let store = opened(image.path()).expect("a store");
         assert_eq!(store.load().expect("records").len(), 5);
-    });
-}
-
-#[test]
-fn a_panic_of_the_engine_leaves_nobody_without_an_answer() {
-    System::new().block_on(async {
-        let folder = tempfile::tempdir().expect("a folder");
-        let store = Arc::new(FileStore::open(folder.path()).expect("a store"));
-        let mut bench = Bench::new(store.clone());
-        bench.commit(vec![commit(1, vec![put("a", None, 1)])]).await;
-        store.fail();
-        let outcomes = bench.commit(vec![commit(2, vec![put("b", None, 1)])]).await;
-        assert_eq!(outcomes, [(2, CommitOutcome::Indeterminate)]);
-        let outcomes = bench.commit(vec![commit(3, vec![put("c", None, 1)])]).await;
-        assert_eq!(outcomes, [(3, CommitOutcome::Unavailable)]);
-        assert_eq!(store.counters().failed, 2);
-        store.close();
-        drop(bench);
-        drop(store);
-        let again = FileStore::open(folder.path()).expect("a store");
-        assert_eq!(again.load().expect("records"), [(1, record("a", 1))]);
     });
 }
 
@@ -68,7 +51,7 @@ fn a_panic_of_the_engine_leaves_nobody_without_an_answer() {
 fn the_commits_of_a_pass_are_one_group() {
     System::new().block_on(async {
         let folder = tempfile::tempdir().expect("a folder");
-        let store = Arc::new(FileStore::open(folder.path()).expect("a store"));
+        let store = Arc::new(opened(folder.path()).expect("a store"));
         let mut bench = Bench::new(store.clone());
         for pass in 0..3 {
             let numbers = 100 * pass + 1..=100 * pass + 50;
@@ -86,13 +69,13 @@ fn the_commits_of_a_pass_are_one_group() {
 #[test]
 fn what_was_asked_for_is_carried_out_before_the_store_is_read_or_closed() {
     let folder = tempfile::tempdir().expect("a folder");
-    let store = FileStore::open(folder.path()).expect("a store");
+    let store = opened(folder.path()).expect("a store");
     assert_eq!(store.commit(commit(1, vec![put("a", None, 1)])), None);
     assert_eq!(store.load().expect("records").len(), 1);
     assert_eq!(store.commit(commit(2, vec![put("b", None, 1)])), None);
     store.close();
     drop(store);
-    let again = FileStore::open(folder.path()).expect("a store");
+    let again = opened(folder.path()).expect("a store");
     assert_eq!(again.load().expect("records").len(), 2);
 }
 
@@ -100,7 +83,7 @@ fn what_was_asked_for_is_carried_out_before_the_store_is_read_or_closed() {
 fn more_commits_than_may_wait_are_turned_away_and_the_others_are_answered() {
     System::new().block_on(async {
         let folder = tempfile::tempdir().expect("a folder");
-        let store = Arc::new(FileStore::open(folder.path()).expect("a store"));
+        let store = Arc::new(opened(folder.path()).expect("a store"));
         let mut bench = Bench::new(store.clone());
         let commits = (1..=16_385).map(|n| commit(n, vec![put(&n.to_string(), None, 1)]));
         let mut outcomes = bench.commit(commits.collect()).await;
@@ -116,8 +99,8 @@ fn more_commits_than_may_wait_are_turned_away_and_the_others_are_answered() {
 #[test]
 fn a_folder_has_one_owner() {
     let folder = tempfile::tempdir().expect("a folder");
-    let _owner = FileStore::open(folder.path()).expect("a store");
-    let error = FileStore::open(folder.path()).expect_err("in use");
+    let _owner = opened(folder.path()).expect("a store");
+    let error = opened(folder.path()).expect_err("in use");
     assert!(matches!(error, StoreError::InUse(_)), "{error}");
     assert!(
         error.to_string().ends_with("is in use by another process"),
@@ -143,17 +126,17 @@ fn meddle(folder: &Path, keyspace: &str, key: &[u8], value: &[u8]) {
 fn a_folder_of_another_version_says_so() {
     let folder = tempfile::tempdir().expect("a folder");
     meddle(folder.path(), "meta", b"format", &9u64.to_be_bytes());
-    let error = FileStore::open(folder.path()).expect_err("format 9");
+    let error = opened(folder.path()).expect_err("format 9");
     assert!(
         error
             .to_string()
-            .ends_with("has format 9, this version reads 1"),
+            .ends_with("has format 9, this version reads 2"),
         "{error}"
     );
 }
 
 #[test]
-fn a_record_of_another_version_is_named_when_it_is_loaded() {
+fn a_record_of_another_version_is_named_when_it_is_opened() {
     let folder = tempfile::tempdir().expect("a folder");
     meddle(
         folder.path(),
@@ -161,17 +144,21 @@ fn a_record_of_another_version_is_named_when_it_is_loaded() {
         b"p",
         &[0, 0, 0, 0, 0, 0, 0, 1, 9, b'p'],
     );
-    let store = FileStore::open(folder.path()).expect("a store");
-    let error = store.load().expect_err("format 9");
+    let error = opened(folder.path()).expect_err("format 9");
+    let path = folder.path().display();
     assert_eq!(
         error.to_string(),
-        "store holds a record that can't be read: record format 9 is not known to this version, which reads format 1"
+        format!(
+            "store file:{path}: the record p can't be read: record format 9 is not known to this version, which reads format 1. \
+             A newer version may have written it; if not, `rollcall store repair {path}` puts a store without it in its place \
+             and keeps the damaged one"
+        )
     );
 }
 
 #[test]
 fn a_path_that_can_not_be_a_folder_is_an_error_in_words() {
     let file = tempfile::NamedTempFile::new().expect("a file");
-    let error = FileStore::open(file.path()).expect_err("a file is no folder");
+    let error = opened(file.path()).expect_err("a file is no folder");
     assert!(error.to_string().contains("can't be opened"), "{error}");
 }

@@ -48,6 +48,33 @@ pub(super) struct Deciding {
     since: Timestamp,
 }
 
+impl Deciding {
+    /// The change that it asked for.
+    pub fn change(&self) -> Change {
+        let Decision {
+            presentity,
+            watcher,
+            handling,
+        } = &self.decision;
+        let record = handling.map(|handling| {
+            Record::Watcher(WatcherRecord {
+                aor: presentity.clone(),
+                watcher: watcher.clone(),
+                standing: Standing::Decided(handling),
+                since: self.since,
+            })
+        });
+        Change {
+            key: RecordKey::Watcher {
+                aor: presentity.clone(),
+                watcher: watcher.clone(),
+            },
+            expect: Some(self.version - 1).filter(|version| *version > 0),
+            record,
+        }
+    }
+}
+
 impl Registry {
     /// How a watcher is treated. Whoever watches himself may.
     pub(super) fn handling(&self, aor: &str, watcher: &str) -> Handling {
@@ -94,29 +121,14 @@ impl Registry {
         if let Some(answer) = answer {
             return out.push(Effect::Decided(ticket, answer));
         }
-        let record = handling.map(|handling| {
-            Record::Watcher(WatcherRecord {
-                aor: presentity.clone(),
-                watcher: watcher.clone(),
-                standing: Standing::Decided(handling),
-                since: now,
-            })
-        });
-        let change = Change {
-            key: RecordKey::Watcher {
-                aor: presentity.clone(),
-                watcher: watcher.clone(),
-            },
-            expect: version,
-            record,
-        };
         self.authorizations.deciding.insert(names);
         let deciding = Deciding {
             ticket,
-            decision,
-            version: change.version(),
+            version: version.unwrap_or(0) + 1,
             since: now,
+            decision,
         };
+        let change = deciding.change();
         let held = Held::Decide(Box::new(deciding));
         self.commit(None, vec![change], held, out);
     }

@@ -9,6 +9,7 @@ use super::authorization::Deciding;
 use super::publish::Publishing;
 use super::register::Registering;
 use super::rows::Timer;
+use super::settle::{Doubtful, Doubts};
 use super::store::{Change, Commit, CommitOutcome, OpId, event_key};
 use super::subscribe::Subscribing;
 use super::{Effect, Registry};
@@ -17,11 +18,11 @@ use crate::sip::{Head, Name, StatusCode};
 use crate::time::Timestamp;
 
 /// After which the store is asked again for what nobody waits for.
-const RETRY: Duration = Duration::from_secs(5);
+pub(super) const RETRY: Duration = Duration::from_secs(5);
 
 /// How many of these are tried at a time: a store that has been away for long must not be met with a million commits, nor
 /// the shard stand still for them.
-const RETRIED: usize = 1024;
+pub(super) const RETRIED: usize = 1024;
 
 /// Requests that may wait behind one lock. A client has one request at a time on its way to a presentity or dialog (RFC
 /// 3903, 4; RFC 3261, 8.1.3.5), so more than these are no ordinary crowd, or the store hangs.
@@ -51,6 +52,8 @@ pub(super) enum Held {
     Decide(Box<Deciding>),
     /// Nothing: the rows have changed already, as time or a watcher's refusal did it. Kept to be tried again.
     Cleanup(Vec<Change>),
+    /// Nothing: whoever asked for it was refused, but it may be stored.
+    Doubtful(Box<Doubtful>),
 }
 
 impl Held {
@@ -59,7 +62,7 @@ impl Held {
             Self::Publish(publishing) => Some(publishing.asker.transaction),
             Self::Subscribe(subscribing) => Some(subscribing.asker.transaction),
             Self::Register(registering) => Some(registering.incoming.transaction),
-            Self::Decide(_) | Self::Cleanup(_) => None,
+            Self::Decide(_) | Self::Cleanup(_) | Self::Doubtful(_) => None,
         }
     }
 }
@@ -67,16 +70,18 @@ impl Held {
 /// Commits under way.
 #[derive(Debug)]
 pub(super) struct Pending {
-    shard: Shard,
-    run: u64,
+    pub shard: Shard,
+    pub run: u64,
     /// Of the last commit.
     number: u64,
     /// By number. Hashed, as a table keeps its room while there are none, which is mostly.
-    held: FxHashMap<u64, (Option<Lock>, Held)>,
+    pub held: FxHashMap<u64, (Option<Lock>, Held)>,
     /// Requests waiting behind a lock, in order of arrival. A lock is held as long as it stands here.
-    locks: FxHashMap<Lock, VecDeque<Incoming>>,
+    pub locks: FxHashMap<Lock, VecDeque<Incoming>>,
     /// Removals that the store did not take.
     refused: Vec<Change>,
+    /// Commits of which nobody knows whether they are stored.
+    pub doubts: Doubts,
 }
 
 impl Pending {
@@ -88,6 +93,7 @@ impl Pending {
             held: FxHashMap::default(),
             locks: FxHashMap::default(),
             refused: Vec::new(),
+            doubts: Doubts::default(),
         }
     }
 
@@ -153,6 +159,9 @@ impl Registry {
             Some(queue) if queue.len() < MOST_WAITING => {
                 self.counters.queued += 1;
                 queue.push_back(incoming);
+                if let Some(number) = self.pending.doubts.holding(lock) {
+                    self.ask_again(number, out);
+                }
             }
             Some(_) => {
                 let mut head = Head::new();
@@ -209,11 +218,20 @@ impl Registry {
         if !stored {
             self.counters.failed_commits += 1;
         }
+        let doubtful = match &outcome {
+            CommitOutcome::Indeterminate => self.changes_of(&held),
+            _ => Vec::new(),
+        };
         match held {
             Held::Publish(publishing) => self.published(now, *publishing, stored, out),
             Held::Subscribe(subscribing) => self.subscribed(now, *subscribing, stored, out),
             Held::Register(registering) => self.registered(now, *registering, stored, out),
             Held::Decide(deciding) => self.decided(now, *deciding, stored, out),
+            Held::Doubtful(doubtful) => {
+                if !self.settle(now, op, lock, *doubtful, &outcome, out) {
+                    return self.wake(now, out);
+                }
+            }
             Held::Cleanup(changes) => match &outcome {
                 CommitOutcome::Committed => {}
                 // The one record is gone or another than we thought, and what we don't know of it is seen to below.
@@ -223,6 +241,10 @@ impl Registry {
                 | CommitOutcome::Unavailable
                 | CommitOutcome::Indeterminate => self.put_off(now, changes),
             },
+        }
+        if !doubtful.is_empty() {
+            self.doubt(now, op, lock, doubtful, out);
+            return self.wake(now, out);
         }
         if let CommitOutcome::Conflict(newer) = outcome {
             // This shard is the only writer of its records, so a record it does not know of is one whose removal failed.
@@ -283,6 +305,7 @@ impl Registry {
 
     /// [`Timer::Retry`].
     pub(super) fn retry(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        self.ask_all_again(now, out);
         let mut changes = std::mem::take(&mut self.pending.refused);
         let later = changes.split_off(changes.len().min(RETRIED));
         // One by one: a record that is gone already must not keep the others.

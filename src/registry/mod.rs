@@ -25,6 +25,7 @@ mod register;
 mod registrar;
 mod rows;
 mod settings;
+mod settle;
 mod snapshot;
 pub mod store;
 mod subscribe;

@@ -211,6 +211,24 @@ impl Registry {
         Some(index)
     }
 
+    /// The changes that it asked for.
+    pub(super) fn changes_of_publish(&self, publishing: &Publishing) -> Vec<Change> {
+        let presentity = self.presentities.get(publishing.presentity);
+        let held = |order: u64| {
+            let mut held = presentity.into_iter().flat_map(|row| &row.publications);
+            held.find(|held| held.record.order == order)
+        };
+        let change = match &publishing.step {
+            Step::Put { record, .. } => Some(Change {
+                key: record.key(),
+                expect: held(record.order).map(|old| old.version),
+                record: Some(Record::Publication(record.clone())),
+            }),
+            Step::Remove { order } => held(*order).map(Publication::removal),
+        };
+        change.into_iter().collect()
+    }
+
     /// The store has answered.
     pub(super) fn published(
         &mut self,

@@ -39,7 +39,7 @@ pub(super) struct Registered {
 #[derive(Debug)]
 pub(super) struct Bindings {
     pub rows: Slots<Registered>,
-    index: KeyedMap<Arc<str>, u32>,
+    pub index: KeyedMap<Arc<str>, u32>,
 }
 
 impl Bindings {
@@ -90,7 +90,7 @@ impl Bindings {
 pub(super) struct Registering {
     pub incoming: Incoming,
     row: u32,
-    changes: Vec<Change>,
+    pub changes: Vec<Change>,
 }
 
 impl Registry {

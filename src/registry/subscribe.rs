@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::commit::{Held, Lock};
 use super::rows::{Subscription, Timer};
-use super::store::{Change, Record};
+use super::store::{Change, Record, SubscriptionRecord};
 use super::{Asker, Effect, Registry, Stranger, presentity, seconds};
 use crate::exchange::{Flow, Incoming, Reply, TransactionId};
 use crate::sip::{Head, Name, StatusCode};
@@ -257,6 +257,40 @@ impl Registry {
             out,
         );
         Ok(())
+    }
+
+    /// The changes that it asked for.
+    pub(super) fn changes_of_subscribe(&self, subscribing: &Subscribing) -> Vec<Change> {
+        let name = &self.settings.packages[subscribing.package].name;
+        let put = |record: SubscriptionRecord, expect| Change {
+            key: record.key(),
+            expect,
+            record: Some(Record::Subscription(record)),
+        };
+        let change = match &subscribing.step {
+            Step::Open {
+                dialog,
+                aor,
+                event_id,
+                expires_at,
+            } => {
+                let (aor, event_id) = (aor.clone(), event_id.clone());
+                let record = dialog.record(aor, name.clone(), event_id, *expires_at);
+                Some(put(record, None))
+            }
+            Step::Refresh {
+                row,
+                next,
+                expires_at,
+            } => self.subscriptions.get(*row).and_then(|held| {
+                let aor = self.presentities.get(held.presentity)?.aor.clone();
+                let event_id = held.event_id().cloned();
+                let record = next.record(aor, name.clone(), event_id, *expires_at);
+                Some(put(record, Some(held.version)))
+            }),
+            Step::Close { row } => self.subscriptions.removal(*row, name),
+        };
+        change.into_iter().collect()
     }
 
     /// The store has answered.

@@ -232,6 +232,16 @@ impl Desk {
         self.run(out);
     }
 
+    /// The store carries out a commit, and does not say so.
+    pub fn stores(&mut self, commit: &Commit) {
+        assert_eq!(self.store(commit), CommitOutcome::Committed);
+    }
+
+    /// Runs effects that a test has from the registry itself.
+    pub fn take(&mut self, effects: Vec<Effect>) {
+        self.run(effects);
+    }
+
     fn run(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             let line = self.tell(&effect);

@@ -414,3 +414,81 @@ fn the_records_say_whose_they_are() {
         matches!(key, RecordKey::Subscription { event, .. } if &**event == "presence;id=4")
     }));
 }
+
+/// A PUBLISH that was refused but stored must not take the entity-tag away from its publisher.
+#[test]
+fn what_was_refused_while_nobody_knew_is_taken_back_when_it_was_stored() {
+    let mut desk = Desk::new();
+    desk.publish("", &pidf("open", ""));
+    desk.subscribe("");
+    desk.answer("200 OK");
+    desk.mood = StoreMood::Slow;
+    desk.happened();
+    desk.publish("SIP-If-Match: etag1", &pidf("closed", ""));
+    desk.publish("SIP-If-Match: etag1", &pidf("closed", "behind it"));
+    desk.subscribe(&format!("{WITHIN}|Expires: 0"));
+    desk.subscribe("Call-ID: call2");
+    assert_eq!(desk.waiting.len(), 3);
+    let before = desk.records.clone();
+    for _ in 0..3 {
+        // It is stored, but the answer is not known.
+        let commit = desk.waiting.front().cloned().expect("a commit");
+        let mut out = Vec::new();
+        desk.stores(&commit);
+        desk.registry
+            .committed(desk.now, commit.op, CommitOutcome::Indeterminate, &mut out);
+        desk.waiting.pop_front();
+        desk.take(out);
+    }
+    assert_ne!(desk.records, before);
+    let said = desk.said();
+    for number in 3..=6 {
+        let refused = format!("{number}: 503 | Retry-After: 5");
+        assert!(said.contains(&refused), "{said:?}");
+    }
+    // It is asked again under the same numbers.
+    desk.mood = StoreMood::Prompt;
+    desk.strict = false;
+    desk.pass(5_000);
+    // But for the CSeq of the refused SUBSCRIBE, which is used up.
+    assert!(desk.records.keys().eq(before.keys()));
+    let publication = before.keys().next().expect("a publication");
+    assert_eq!(desk.records[publication].1, before[publication].1);
+    desk.happened();
+    desk.strict = true;
+    desk.publish("SIP-If-Match: etag1", "");
+    assert_eq!(desk.said(), ["7: 200 | Expires: 3600 | SIP-ETag: etag2"]);
+    desk.subscribe(&format!("{WITHIN}|Expires: 0"));
+    assert!(desk.said()[0].starts_with("8: 200 "));
+}
+
+#[test]
+fn the_next_request_has_the_store_asked_again_and_waits_for_that_alone() {
+    let mut desk = slow();
+    desk.publish("", &pidf("open", ""));
+    desk.store_answers(None);
+    desk.publish("SIP-If-Match: etag1", "");
+    let op = desk.waiting[0].op;
+    desk.store_answers(Some(CommitOutcome::Indeterminate));
+    desk.happened();
+    desk.publish("SIP-If-Match: etag1", "");
+    assert_eq!(desk.happened(), ["store +publication v2"]);
+    assert_eq!(desk.waiting[0].op, op);
+    // Still nobody knows.
+    desk.store_answers(Some(CommitOutcome::Unavailable));
+    assert_eq!(desk.happened(), ["3: 503 | Retry-After: 5"]);
+    desk.publish("SIP-If-Match: etag1", "");
+    desk.store_answers(None);
+    // It is stored now, and taken back; then the request that waits is decided from the rows.
+    desk.store_answers(None);
+    desk.store_answers(None);
+    assert_eq!(
+        desk.happened(),
+        [
+            "store +publication v2",
+            "store +publication v3",
+            "store +publication v4",
+            "4: 200 | Expires: 3600 | SIP-ETag: etag2"
+        ]
+    );
+}

@@ -28,8 +28,8 @@ pub enum StoreError {
     },
     /// Something that was acknowledged is missing, or can't be read.
     #[error(
-        "store file:{path} is damaged: {what}. It is left as it is; `rollcall store check {path}` says what is lost and \
-         what is kept, `rollcall store repair {path}` puts a store with what is kept in its place and keeps the damaged one"
+        "store file:{path} is damaged: {what}. It is left as it is. Keep the folder aside, and start with a backup or with an \
+         empty one"
     )]
     Damaged {
         /// The folder.
@@ -39,8 +39,8 @@ pub enum StoreError {
     },
     /// One record can't be read.
     #[error(
-        "store file:{path}: the record {key} can't be read: {why}. A newer version may have written it; if not, `rollcall \
-         store repair {path}` puts a store without it in its place and keeps the damaged one"
+        "store file:{path}: the record {key} can't be read: {why}. A newer version may have written it; if not, keep the \
+         folder aside, and start with a backup or with an empty one"
     )]
     Unreadable {
         /// The folder.

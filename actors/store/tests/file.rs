@@ -150,8 +150,7 @@ fn a_record_of_another_version_is_named_when_it_is_opened() {
         error.to_string(),
         format!(
             "store file:{path}: the record p can't be read: record format 9 is not known to this version, which reads format 1. \
-             A newer version may have written it; if not, `rollcall store repair {path}` puts a store without it in its place \
-             and keeps the damaged one"
+             A newer version may have written it; if not, keep the folder aside, and start with a backup or with an empty one"
         )
     );
 }

@@ -8,7 +8,7 @@ use rollcall_core::manager;
 use tracing::{debug, info, warn};
 
 use super::{Demand, Report, Take};
-use crate::alarm::Alarm;
+use crate::alarm::{Alarm, Sleeper};
 use crate::clock::Clock;
 use crate::messages::{ManagerIncoming, ModuleInput, SessionId, TakeSnapshot, ToModule, ToSession};
 
@@ -140,17 +140,19 @@ impl PublishBuffer {
                 publisher.do_send(Take(entries));
             }
         }
-        self.alarm
-            .set(self.core.next_wake(), self.clock, ctx, |buffer, ctx| {
-                buffer.alarm.fired();
-                buffer.core.wake(buffer.clock.now());
-                buffer.feed(ctx);
-            });
+        self.alarm.set(self.core.next_wake(), self.clock, ctx);
     }
 }
 
 impl Actor for PublishBuffer {
     type Context = Context<Self>;
+}
+
+impl Sleeper for PublishBuffer {
+    fn woken(&mut self, ctx: &mut Context<Self>) {
+        self.core.wake(self.clock.now());
+        self.feed(ctx);
+    }
 }
 
 impl Handler<ToModule> for PublishBuffer {
@@ -208,6 +210,7 @@ impl Handler<TakeSnapshot> for PublishBuffer {
             "ready": self.core.ready(),
             "in_flight": self.core.in_flight(),
             "demand": self.demand,
+            "timers": self.alarm.live(),
             "unsent": self.unsent.len(),
             "unsent_dropped": self.unsent_dropped,
         }))

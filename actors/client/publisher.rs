@@ -12,7 +12,7 @@ use tracing::{debug, info, warn};
 
 use super::tags::Journal;
 use super::{Demand, Kept, PublishBuffer, Report, Shutdown, Take};
-use crate::alarm::Alarm;
+use crate::alarm::{Alarm, Sleeper};
 use crate::clock::Clock;
 use crate::messages::{FromModule, ModuleInput, ModuleOutput, TakeSnapshot, ToModule};
 
@@ -154,13 +154,7 @@ impl Publisher {
             self.report.do_send(report);
         }
         self.ask(ctx);
-        self.alarm
-            .set(self.core.next_wake(), self.clock, ctx, |publisher, ctx| {
-                publisher.alarm.fired();
-                let mut out = Vec::new();
-                publisher.core.wake(publisher.clock.now(), &mut out);
-                publisher.run(out, ctx);
-            });
+        self.alarm.set(self.core.next_wake(), self.clock, ctx);
     }
 
     /// Asks for what the window has room for, beyond what was asked for already.
@@ -194,6 +188,14 @@ impl Actor for Publisher {
             }
         }
         self.run(Vec::new(), ctx);
+    }
+}
+
+impl Sleeper for Publisher {
+    fn woken(&mut self, ctx: &mut Context<Self>) {
+        let mut out = Vec::new();
+        self.core.wake(self.clock.now(), &mut out);
+        self.run(out, ctx);
     }
 }
 
@@ -265,6 +267,7 @@ impl Handler<TakeSnapshot> for Publisher {
             "presentities": self.core.len(),
             "published": self.core.published(),
             "in_flight": self.core.in_flight(),
+            "timers": self.alarm.live(),
             "journal": self.journal.as_ref().map(Journal::counters),
         }))
     }

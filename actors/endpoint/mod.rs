@@ -27,7 +27,7 @@ use rollcall_core::exchange::{
 use rollcall_core::manager;
 use rollcall_core::time::Timestamp;
 
-use crate::alarm::Alarm;
+use crate::alarm::{Alarm, Sleeper};
 use crate::clock::Clock;
 use crate::messages::{
     Attach, FromModule, ManagerIncoming, ModuleInput, ModuleOutput, TakeSnapshot, ToModule,
@@ -316,12 +316,7 @@ impl Endpoint {
     /// Firing early costs nothing, and moving the alarm with each message would.
     fn arm(&mut self, ctx: &mut Context<Self>) {
         let next = self.core.get().next_wake();
-        self.alarm
-            .set_at_latest(next, self.clock, ctx, |endpoint, ctx| {
-                endpoint.alarm.fired();
-                endpoint.ask(|core, now, out| core.wake(now, out));
-                endpoint.settle(ctx);
-            });
+        self.alarm.set_at_latest(next, self.clock, ctx);
     }
 }
 
@@ -330,6 +325,13 @@ impl Actor for Endpoint {
 
     fn stopped(&mut self, _: &mut Context<Self>) {
         self.close_all();
+    }
+}
+
+impl Sleeper for Endpoint {
+    fn woken(&mut self, ctx: &mut Context<Self>) {
+        self.ask(|core, now, out| core.wake(now, out));
+        self.settle(ctx);
     }
 }
 
@@ -451,6 +453,7 @@ impl Handler<TakeSnapshot> for Endpoint {
         };
         MessageResult(serde_json::json!({
             "actor": "endpoint",
+            "timers": self.alarm.live(),
             "shard": self.shard,
             "listening": listening,
             "connections": self.connections.len(),

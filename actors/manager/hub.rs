@@ -11,7 +11,7 @@ use rollcall_core::manager::{Message as Document, Presence};
 use tracing::{debug, error, info, warn};
 
 use super::journal;
-use crate::alarm::Alarm;
+use crate::alarm::{Alarm, Sleeper};
 use crate::clock::Clock;
 use crate::messages::{ManagerIncoming, ModuleInput, SessionId, TakeSnapshot, ToModule, ToSession};
 
@@ -159,14 +159,7 @@ impl Manager {
 
     /// Sets the alarm, and sees to the journal.
     fn settle(&mut self, ctx: &mut Context<Self>) {
-        self.alarm
-            .set(self.core.next_wake(), self.clock, ctx, |hub, ctx| {
-                hub.alarm.fired();
-                let mut out = Vec::new();
-                hub.core.wake(hub.clock.now(), &mut out);
-                hub.run(out);
-                hub.settle(ctx);
-            });
+        self.alarm.set(self.core.next_wake(), self.clock, ctx);
         self.save(ctx);
     }
 
@@ -225,6 +218,15 @@ impl Actor for Manager {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        self.settle(ctx);
+    }
+}
+
+impl Sleeper for Manager {
+    fn woken(&mut self, ctx: &mut Context<Self>) {
+        let mut out = Vec::new();
+        self.core.wake(self.clock.now(), &mut out);
+        self.run(out);
         self.settle(ctx);
     }
 }
@@ -305,6 +307,7 @@ impl Handler<TakeSnapshot> for Manager {
             "presentities": presentities,
             "sources": sources,
             "presence_clients": clients,
+            "timers": self.alarm.live(),
         }))
     }
 }

@@ -20,7 +20,7 @@ use tracing::field::Empty;
 use tracing::{Span, debug, info, info_span, trace};
 
 use super::Counters;
-use crate::alarm::Alarm;
+use crate::alarm::{Alarm, Sleeper};
 use crate::clock::Clock;
 use crate::messages::{ManagerIncoming, SessionId, TakeSnapshot, ToSession};
 use crate::transport::Stream;
@@ -131,12 +131,7 @@ impl ManagerSession {
         self.run(effects, ctx);
         self.read_on(ctx);
         self.write_on(ctx);
-        self.alarm
-            .set(self.core.next_wake(), self.clock, ctx, |session, ctx| {
-                session.alarm.fired();
-                let now = session.clock.now();
-                session.ask(ctx, |core, out| core.wake(now, out));
-            });
+        self.alarm.set(self.core.next_wake(), self.clock, ctx);
     }
 
     fn run(&mut self, effects: Vec<Effect>, ctx: &mut Context<Self>) {
@@ -304,6 +299,13 @@ impl Actor for ManagerSession {
     }
 }
 
+impl Sleeper for ManagerSession {
+    fn woken(&mut self, ctx: &mut Context<Self>) {
+        let now = self.clock.now();
+        self.ask(ctx, |core, out| core.wake(now, out));
+    }
+}
+
 impl Handler<ToSession> for ManagerSession {
     type Result = ();
 
@@ -327,6 +329,7 @@ impl Handler<TakeSnapshot> for ManagerSession {
             "open": self.core.is_open(),
             "may_read": self.core.may_read(),
             "unwritten": self.output.len(),
+            "timers": self.alarm.live(),
         }))
     }
 }

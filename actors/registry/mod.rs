@@ -28,7 +28,7 @@ use rollcall_core::time::Timestamp;
 use tokio::sync::oneshot;
 use tracing::{debug, debug_span, info};
 
-use crate::alarm::Alarm;
+use crate::alarm::{Alarm, Sleeper};
 use crate::clock::Clock;
 use crate::messages::{
     Decide, FromModule, ListWatchers, ModuleInput, ModuleOutput, TakeSnapshot, ToModule,
@@ -237,12 +237,7 @@ impl Registry {
                 });
             }
         }
-        let next = self.core.next_wake();
-        self.alarm.set(next, self.clock, ctx, |registry, ctx| {
-            registry.alarm.fired();
-            registry.feed(registry.clock.now(), Input::Wake);
-            registry.done(ctx);
-        });
+        self.alarm.set(self.core.next_wake(), self.clock, ctx);
         if !self.core.is_complete() {
             self.recover(ctx);
         }
@@ -260,6 +255,13 @@ impl Actor for Registry {
             self.feed(self.clock.now(), Input::Load(records));
             info!(shard = self.shard, records = count, "registry started");
         }
+        self.done(ctx);
+    }
+}
+
+impl Sleeper for Registry {
+    fn woken(&mut self, ctx: &mut Context<Self>) {
+        self.feed(self.clock.now(), Input::Wake);
         self.done(ctx);
     }
 }
@@ -335,6 +337,7 @@ impl Handler<TakeSnapshot> for Registry {
         let snapshot = self.core.snapshot(SNAPSHOT_ROWS);
         let mut value = serde_json::to_value(&snapshot).unwrap_or_default();
         value["actor"] = "registry".into();
+        value["timers"] = self.alarm.live().into();
         value["panics"] = self.core.panics().into();
         value["complete"] = self.core.is_complete().into();
         value["turned_away"] = self.core.turned_away().into();

@@ -21,7 +21,7 @@ use rollcall_core::watcher::{self, Effect, Settings, Watcher as Core};
 use tokio::sync::oneshot;
 use tracing::{debug, info};
 
-use crate::alarm::Alarm;
+use crate::alarm::{Alarm, Sleeper};
 use crate::clock::Clock;
 use crate::messages::{FromModule, ModuleInput, ModuleOutput, TakeSnapshot, ToModule};
 
@@ -113,13 +113,7 @@ impl Watcher {
                 let _ = waiting.send(());
             }
         }
-        self.alarm
-            .set(self.core.next_wake(), self.clock, ctx, |watcher, ctx| {
-                watcher.alarm.fired();
-                let mut out = Vec::new();
-                watcher.core.wake(watcher.clock.now(), &mut out);
-                watcher.run(out, ctx);
-            });
+        self.alarm.set(self.core.next_wake(), self.clock, ctx);
     }
 
     fn log(&self, news: &watcher::Watched) {
@@ -141,6 +135,14 @@ impl Watcher {
 
 impl Actor for Watcher {
     type Context = Context<Self>;
+}
+
+impl Sleeper for Watcher {
+    fn woken(&mut self, ctx: &mut Context<Self>) {
+        let mut out = Vec::new();
+        self.core.wake(self.clock.now(), &mut out);
+        self.run(out, ctx);
+    }
 }
 
 impl Handler<Watch> for Watcher {
@@ -208,6 +210,7 @@ impl Handler<TakeSnapshot> for Watcher {
             "counters": self.core.counters(),
             "watched": self.core.len(),
             "established": self.core.established(),
+            "timers": self.alarm.live(),
         }))
     }
 }

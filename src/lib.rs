@@ -9,6 +9,24 @@
 //! `pidf` ← `presence` ← `registry`; `manager` sees `pidf` only; `buffer` and `publisher` make up the Presence Client,
 //! `watcher` is the other end of a subscription; `watcherinfo` tells who has one; `stun` and `egress` stand alone; `digest` is the endpoint's.
 
+/// Whether a mistake is made on purpose: `false` but in the tests of the simulation (see `sabotage`).
+#[cfg(not(feature = "sabotage"))]
+#[macro_export]
+macro_rules! sabotaged {
+    ($mistake:ident) => {
+        false
+    };
+}
+
+/// Whether a mistake is made on purpose (see [`sabotage`]).
+#[cfg(feature = "sabotage")]
+#[macro_export]
+macro_rules! sabotaged {
+    ($mistake:ident) => {
+        $crate::sabotage::is_made($crate::sabotage::Mistake::$mistake)
+    };
+}
+
 pub mod again;
 pub mod buffer;
 pub mod dialog;
@@ -26,6 +44,8 @@ pub mod publication;
 pub mod publisher;
 pub mod registry;
 pub mod resolve;
+#[cfg(feature = "sabotage")]
+pub mod sabotage;
 pub mod sip;
 mod slots;
 pub mod stun;

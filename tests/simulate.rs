@@ -12,6 +12,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
 use rollcall::config::{self, Flags};
+use rollcall::core::sabotage::Mistake;
 use rollcall::node::Simulated;
 use rollcall::simulate::{self, Options, Sabotage, Seeds, Summary, Tally};
 
@@ -34,6 +35,12 @@ partitions = 3
 partition_length = "40s"
 crashes = 20
 crash_length = "2s"
+disk = 0
+clock_jumps = 0
+clock_jump = "0s"
+stalls = 0
+phones = 0
+strangers = 0
 "#;
 
 /// A settings file that goes away with it.
@@ -65,8 +72,8 @@ fn settings(toml: &str, seed: u64) -> config::Simulate {
 
 fn world(toml: &str, seed: u64, sabotage: Option<Sabotage>) -> Simulated {
     let options = Options {
-        ladder: None,
         sabotage,
+        ..Options::default()
     };
     simulate::run(&settings(toml, seed), options, &mut |_| {}).expect("a world that runs")
 }
@@ -156,6 +163,61 @@ fn each_invariant_that_is_broken_on_purpose_is_found_broken() {
     }
 }
 
+/// What each mistake breaks; the first seed of 200 that shows it is told.
+#[test]
+fn each_mistake_of_the_server_is_found_within_two_hundred_seeds() {
+    let found: Vec<_> = Mistake::ALL
+        .into_iter()
+        .map(|mistake| {
+            let seeds = Seeds {
+                first: 1,
+                count: 200,
+                threads: 2,
+                vary: true,
+                one_is_enough: true,
+            };
+            let options = Options {
+                mistake: Some(mistake),
+                ..Options::default()
+            };
+            let settings = config::defaults::<config::Simulate>();
+            let summary = simulate::run_seeds(&settings, seeds, options, &|_| {});
+            let broken = summary.expect("worlds that run").broken;
+            let line = match broken.first() {
+                Some(world) => {
+                    let names: Vec<_> = world.invariants().into_keys().collect();
+                    format!("seed {:>3}: {}", world.seed, names.join(", "))
+                }
+                None => "NOT FOUND".to_owned(),
+            };
+            let _ = writeln!(std::io::stderr(), "{:<28}{line}", mistake.name());
+            (mistake, broken)
+        })
+        .collect();
+    for (mistake, broken) in found {
+        let names: BTreeSet<String> = (broken.iter())
+            .flat_map(|world| world.invariants().into_keys())
+            .collect();
+        let expected = shows(mistake);
+        assert!(names.contains(expected), "{mistake:?}: {names:?}");
+    }
+}
+
+fn shows(mistake: Mistake) -> &'static str {
+    match mistake {
+        Mistake::AnswerBeforeCommit | Mistake::IndeterminateAsCommitted => "answer-after-commit",
+        Mistake::ForgetLock => "single-writer",
+        Mistake::DropQueued => "every-answer",
+        Mistake::KeepEntityTag => "acknowledged-loss",
+        Mistake::TakeAnyEntityTag => "one-success",
+        Mistake::ReuseEntityTag => "entity-tag-once",
+        Mistake::ReuseCseq | Mistake::KeepEpoch => "cseq-grows",
+        Mistake::NeverExpire | Mistake::NeverWake | Mistake::LoseLastRecord => "nothing-left",
+        Mistake::NotifyAfterTerminated => "nothing-after-the-end",
+        Mistake::ForgetBlock | Mistake::ShowPending => "permissions",
+    }
+}
+
 const SMALL: [&str; 9] = [
     "simulate",
     "--seed",
@@ -188,7 +250,7 @@ fn the_command_prints_the_same_report_twice_and_succeeds() {
     assert_eq!(first.status.code(), Some(0), "{first:?}");
     assert_eq!(out(&first), out(&again));
     let report = out(&first);
-    assert_eq!(report.matches("  held  ").count(), 7, "{report}");
+    assert_eq!(report.matches("  held  ").count(), 15, "{report}");
     let digest = report.lines().last().expect("a last line");
     assert!(digest.starts_with("Trace digest "), "{report}");
     let other = command(&["--loss", "0.1"]);
@@ -257,4 +319,30 @@ fn many_seeds_are_one_command_and_those_that_fail_are_listed_with_the_command_th
             "{line:?} in\n{report}"
         );
     }
+}
+
+/// The features of a build, as cargo resolves them with these kinds of dependencies.
+fn features(edges: &str) -> String {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let output = Command::new(cargo)
+        .args([
+            "tree",
+            "--offline",
+            "--locked",
+            "-p",
+            "rollcall",
+            "-e",
+            edges,
+        ])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{output:?}");
+    out(&output)
+}
+
+#[test]
+fn a_build_without_tests_has_no_mistakes_in_it() {
+    assert!(features("features,normal,build,dev").contains("sabotage"));
+    assert!(!features("features,normal,build").contains("sabotage"));
 }

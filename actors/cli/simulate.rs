@@ -92,7 +92,7 @@ pub(super) struct Simulate {
     json: bool,
 
     /// Break an invariant on purpose, to see that it is found; for tests
-    #[arg(long, value_name = "KIND", hide = true, value_parser = Sabotage::ALL.map(Sabotage::name))]
+    #[arg(long, value_name = "KIND", hide = true, value_parser = sabotages())]
     sabotage: Option<String>,
 }
 
@@ -108,7 +108,10 @@ impl Simulate {
         }
         let options = Options {
             ladder: self.ladder.as_deref(),
+            only: None,
             sabotage: self.sabotage.as_deref().and_then(Sabotage::named),
+            #[cfg(feature = "sabotage")]
+            mistake: (self.sabotage.as_deref()).and_then(rollcall_core::sabotage::Mistake::named),
         };
         if let Some(seeds) = self.seeds(&loaded.settings) {
             return seeds::run(&loaded.settings, seeds, options, self.json);
@@ -177,6 +180,14 @@ impl Simulate {
         flags.set("--crashes", &["faults", "crashes"], self.crashes.as_ref());
         flags
     }
+}
+
+/// What may be broken on purpose; mistakes of the server only in a build for tests.
+fn sabotages() -> Vec<&'static str> {
+    let names = Sabotage::ALL.into_iter().map(Sabotage::name);
+    #[cfg(feature = "sabotage")]
+    let names = names.chain(rollcall_core::sabotage::Mistake::ALL.map(|mistake| mistake.name()));
+    names.collect()
 }
 
 /// A progress bar for people; scripts get none.

@@ -57,6 +57,24 @@ pub struct Faults {
     pub crashes: u32,
     /// How long a crashed node stays down.
     pub crash_length: Duration,
+    /// How often the server's disk is full, fails, hangs or is slow.
+    pub disk: u32,
+    /// How long that lasts.
+    pub disk_length: Duration,
+    /// How often a node's clock is set while it starts anew.
+    pub clock_jumps: u32,
+    /// How far a clock is off at most, from the beginning and after each jump.
+    pub clock_jump: Duration,
+    /// How often a node does nothing for a while.
+    pub stalls: u32,
+    /// How long it does nothing at most.
+    pub stall_length: Duration,
+    /// How often it is decided anew how a phone is treated that watches somebody.
+    pub decisions: u32,
+    /// Phones: they register, publish, and watch.
+    pub phones: usize,
+    /// Hosts that send what they should not, and answer badly or not at all.
+    pub strangers: usize,
 }
 
 impl Settings for Simulate {
@@ -176,6 +194,60 @@ impl Faults {
                 "How long a crashed node stays down.",
                 length(),
                 Duration::from_secs(20),
+            ),
+            disk: s.key(
+                "disk",
+                "How often the server's disk is full, fails, hangs or is slow.",
+                Whole(0..=10_000),
+                1,
+            ),
+            disk_length: s.key(
+                "disk_length",
+                "How long that lasts at most.",
+                length(),
+                Duration::from_secs(30),
+            ),
+            clock_jumps: s.key(
+                "clock_jumps",
+                "How often a node's clock is set while it starts anew: a running node follows no step of its clock.",
+                Whole(0..=10_000),
+                1,
+            ),
+            clock_jump: s.key(
+                "clock_jump",
+                "How far a clock is off at most, from the beginning and after each jump.",
+                Span(Duration::ZERO..=Duration::from_secs(45 * 60)),
+                Duration::from_secs(600),
+            ),
+            stalls: s.key(
+                "stalls",
+                "How often a node does nothing for a while, and then everything at once.",
+                Whole(0..=10_000),
+                1,
+            ),
+            stall_length: s.key(
+                "stall_length",
+                "How long it does nothing at most.",
+                length(),
+                Duration::from_secs(10),
+            ),
+            decisions: s.key(
+                "decisions",
+                "How often it is decided anew how a phone is treated that watches somebody.",
+                Whole(0..=10_000),
+                2,
+            ),
+            phones: s.key(
+                "phones",
+                "Phones: they register, publish for themselves, and watch.",
+                Whole(0..=1000),
+                1,
+            ),
+            strangers: s.key(
+                "strangers",
+                "Hosts that send what they should not, and answer badly or not at all.",
+                Whole(0..=1000),
+                1,
             ),
         }
     }

@@ -1,6 +1,9 @@
-//! The end of a node as a power cut would make it: its actors end where they stand, nobody is told.
+//! The end of a node as a power cut would make it: its actors end where they stand, nobody is told. And a host that stalls: its actors
+//! do nothing for a while, then everything at once.
 //!
 //! For simulations and tests; a real process is simply killed.
+
+use std::time::Duration;
 
 use actix::prelude::*;
 
@@ -18,6 +21,11 @@ use crate::watch::Watcher;
 #[rtype(result = "()")]
 pub struct Crash;
 
+/// Holds an actor up: for so long it handles nothing, and no timer of its own fires.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Stall(pub Duration);
+
 macro_rules! may_crash {
     ($($actor:ty),+) => {$(
         impl Handler<Crash> for $actor {
@@ -25,6 +33,15 @@ macro_rules! may_crash {
 
             fn handle(&mut self, _: Crash, ctx: &mut Self::Context) {
                 ctx.terminate();
+            }
+        }
+
+        impl Handler<Stall> for $actor {
+            type Result = ();
+
+            fn handle(&mut self, Stall(length): Stall, ctx: &mut Self::Context) {
+                let sleep = tokio::time::sleep(length);
+                ctx.wait(actix::fut::wrap_future(sleep));
             }
         }
     )+};
@@ -48,6 +65,14 @@ impl ServerNode {
         }
         self.stack.crash();
     }
+
+    /// Holds all its actors up for so long.
+    pub fn stall(&self, length: Duration) {
+        for registry in &self.registries {
+            registry.do_send(Stall(length));
+        }
+        self.stack.stall(length);
+    }
 }
 
 impl ManagerNode {
@@ -55,6 +80,12 @@ impl ManagerNode {
     pub fn crash(self) {
         self.hub().do_send(Crash);
         self.stack.crash();
+    }
+
+    /// Holds the Manager up for so long.
+    pub fn stall(&self, length: Duration) {
+        self.hub().do_send(Stall(length));
+        self.stack.stall(length);
     }
 }
 
@@ -68,6 +99,16 @@ impl ClientNode {
         self.client.publisher.do_send(Crash);
         self.stack.crash();
     }
+
+    /// Holds all its actors up for so long.
+    pub fn stall(&self, length: Duration) {
+        if let Some(link) = &self.link {
+            link.do_send(Stall(length));
+        }
+        self.client.buffer.do_send(Stall(length));
+        self.client.publisher.do_send(Stall(length));
+        self.stack.stall(length);
+    }
 }
 
 impl super::stack::Stack {
@@ -75,6 +116,13 @@ impl super::stack::Stack {
     pub fn crash(self) {
         for endpoint in &self.endpoints {
             endpoint.do_send(Crash);
+        }
+    }
+
+    /// Holds the endpoints up for so long.
+    pub fn stall(&self, length: Duration) {
+        for endpoint in &self.endpoints {
+            endpoint.do_send(Stall(length));
         }
     }
 }

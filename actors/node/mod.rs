@@ -36,7 +36,7 @@ mod watch;
 
 pub use client::{ClientNode, publisher_settings};
 pub use control::{Command, Control, Handle};
-pub use crash::Crash;
+pub use crash::{Crash, Stall};
 pub use environment::{Environment, Thread, Threads};
 pub use manager::ManagerNode;
 pub use server::ServerNode;

@@ -68,7 +68,8 @@ impl Guarded {
         mut entropy: Entropy,
         store: Arc<dyn Store>,
     ) -> Self {
-        let core = Core::new(settings.clone(), share.shard, entropy.fork(), store.epoch());
+        let epoch = epoch(&*store);
+        let core = Core::new(settings.clone(), share.shard, entropy.fork(), epoch);
         Self {
             core,
             complete: false,
@@ -199,7 +200,7 @@ impl Guarded {
     /// A core that knows nothing, in the store's present epoch.
     fn fresh(&mut self) -> Core {
         let (settings, entropy) = (self.settings.clone(), self.entropy.fork());
-        Core::new(settings, self.share.shard, entropy, self.store.epoch())
+        Core::new(settings, self.share.shard, entropy, epoch(&*self.store))
     }
 
     /// Whether the core has the shard's state.
@@ -226,5 +227,14 @@ impl Guarded {
 
     pub fn panics(&self) -> u64 {
         self.panics
+    }
+}
+
+/// The store's epoch, which a new core begins with.
+fn epoch(store: &dyn Store) -> u64 {
+    if rollcall_core::sabotaged!(KeepEpoch) {
+        1
+    } else {
+        store.epoch()
     }
 }

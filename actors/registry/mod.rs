@@ -22,7 +22,9 @@ use actix::prelude::*;
 use rollcall_core::endpoint::{ModuleId, Route};
 use rollcall_core::entropy::Entropy;
 use rollcall_core::exchange::{Destination, Outgoing, Shard};
-use rollcall_core::registry::{DecideError, Effect, Note, Record, Settings, Version, WatcherRow};
+use rollcall_core::registry::{
+    CommitOutcome, DecideError, Effect, Note, Record, Settings, Version, WatcherRow,
+};
 use rollcall_core::sip::Method;
 use rollcall_core::time::Timestamp;
 use tokio::sync::oneshot;
@@ -169,6 +171,10 @@ impl Registry {
                     }
                     Effect::Commit(commit) => {
                         let op = commit.op;
+                        if rollcall_core::sabotaged!(AnswerBeforeCommit) {
+                            let now = CommitOutcome::Committed;
+                            self.inputs.push(Input::Committed(op, now));
+                        }
                         if let Some(outcome) = self.store.commit(commit) {
                             self.inputs.push(Input::Committed(op, outcome));
                         }
@@ -223,6 +229,14 @@ impl Registry {
         }
     }
 
+    /// When the core is to be woken next.
+    fn next_wake(&self) -> Option<Timestamp> {
+        if rollcall_core::sabotaged!(NeverWake) {
+            return None;
+        }
+        self.core.next_wake()
+    }
+
     /// Sends what was gathered, and sets the timer.
     fn done(&mut self, ctx: &mut Context<Self>) {
         self.store.hand_over();
@@ -237,7 +251,7 @@ impl Registry {
                 });
             }
         }
-        self.alarm.set(self.core.next_wake(), self.clock, ctx);
+        self.alarm.set(self.next_wake(), self.clock, ctx);
         if !self.core.is_complete() {
             self.recover(ctx);
         }

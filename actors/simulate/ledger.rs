@@ -38,11 +38,27 @@ pub enum Invariant {
     NothingLeft,
     /// Every accepted Manager message ends in exactly one ACK or NAK.
     OneAnswer,
+    /// What was answered 2xx is there until it expires, whatever crashes.
+    AcknowledgedLoss,
+    /// No 2xx leaves before what it promises is on disk (docs/adr/0006).
+    AnswerAfterCommit,
+    /// No NOTIFY follows the one that said `terminated` (RFC 6665, 4.2.2).
+    NothingAfterTheEnd,
+    /// One PUBLISH at most succeeds with an entity-tag (RFC 3903, 6).
+    OneSuccess,
+    /// A blocked watcher is shown nothing, a pending one no state (RFC 3856, 6.6.2).
+    Permissions,
+    /// Every request that the server can answer is answered.
+    EveryAnswer,
+    /// No commit was decided from an old version: a shard is the only writer of its records.
+    SingleWriter,
+    /// The server wakes and keeps no more than what happens gives reason for.
+    BoundedWork,
 }
 
 impl Invariant {
     /// All of them, in the order of the report.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 15] = [
         Self::Convergence,
         Self::NothingMadeUp,
         Self::CseqGrows,
@@ -50,6 +66,14 @@ impl Invariant {
         Self::EntityTagOnce,
         Self::NothingLeft,
         Self::OneAnswer,
+        Self::AcknowledgedLoss,
+        Self::AnswerAfterCommit,
+        Self::NothingAfterTheEnd,
+        Self::OneSuccess,
+        Self::Permissions,
+        Self::EveryAnswer,
+        Self::SingleWriter,
+        Self::BoundedWork,
     ];
 
     /// As the report says it.
@@ -62,6 +86,14 @@ impl Invariant {
             Self::EntityTagOnce => "no entity-tag was given twice",
             Self::NothingLeft => "nothing was left after everything expired",
             Self::OneAnswer => "every accepted Manager message ended in exactly one ACK or NAK",
+            Self::AcknowledgedLoss => "what was answered 2xx was there until it expired",
+            Self::AnswerAfterCommit => "no 2xx left before what it promises was on disk",
+            Self::NothingAfterTheEnd => "no NOTIFY followed the one that said terminated",
+            Self::OneSuccess => "one PUBLISH at most succeeded with an entity-tag",
+            Self::Permissions => "blocked watchers were shown nothing, pending ones no state",
+            Self::EveryAnswer => "every request that the server could answer was answered",
+            Self::SingleWriter => "no commit was decided from an old version of a record",
+            Self::BoundedWork => "the server woke and kept no more than there was reason for",
         }
     }
 }
@@ -302,6 +334,14 @@ impl Ledger {
         }
     }
 
+    /// The world's thread woke so often, and there was reason for so much.
+    pub fn worked(&mut self, at: Timestamp, wakes: u64, most: u64) {
+        if wakes > most {
+            let what = format!("the thread woke {wakes} times, and there was reason for {most}");
+            self.violation(Invariant::BoundedWork, at, what);
+        }
+    }
+
     /// All that was broken, in order of time.
     pub fn verdict(&self) -> &[Violation] {
         &self.violations
@@ -312,7 +352,8 @@ impl Ledger {
         &self.latency
     }
 
-    fn violation(&mut self, invariant: Invariant, at: Timestamp, what: String) {
+    /// Writes down a breach.
+    pub fn violation(&mut self, invariant: Invariant, at: Timestamp, what: String) {
         let at = u64::try_from(at.since(self.began).as_millis()).unwrap_or(u64::MAX);
         self.violations.push(Violation {
             invariant,

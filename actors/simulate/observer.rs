@@ -11,6 +11,7 @@ use rustc_hash::FxHasher;
 
 use super::ladder::Ladder;
 use super::ledger::Ledger;
+use super::promises::Promises;
 use super::sabotage::Sabotage;
 use super::traffic::{NOT_SIP, Traffic, documents, kind, version};
 use crate::transport::memory::{Carrier, Delivery, Fate};
@@ -26,6 +27,8 @@ pub struct Observer {
     /// The presentity whose ladder is drawn.
     drawn: Option<String>,
     ladder: Ladder,
+    /// What the server has promised.
+    pub promises: Promises,
     /// The wire as it is put on the books, if it is told wrong on purpose.
     sabotage: Option<Sabotage>,
     /// The first entity-tag, to be given again (a sabotage).
@@ -34,7 +37,12 @@ pub struct Observer {
 
 impl Observer {
     /// An observer of a network whose time begins now. `drawn` is the presentity that gets a ladder.
-    pub fn new(began: Timestamp, drawn: Option<&str>, sabotage: Option<Sabotage>) -> Self {
+    pub fn new(
+        began: Timestamp,
+        drawn: Option<&str>,
+        sabotage: Option<Sabotage>,
+        promises: Promises,
+    ) -> Self {
         Self {
             began,
             digest: FxHasher::default(),
@@ -43,6 +51,7 @@ impl Observer {
             names: BTreeMap::new(),
             drawn: drawn.map(str::to_owned),
             ladder: Ladder::default(),
+            promises,
             sabotage,
             first_tag: None,
         }
@@ -82,9 +91,13 @@ impl Observer {
     fn datagram(&mut self, delivery: &Delivery<'_>, ledger: &mut Ledger) {
         let message = Message::parse(delivery.bytes.clone()).ok();
         if let Some(message) = &message {
-            self.book(delivery, message, ledger);
+            let at = self.began + delivery.at;
+            self.promises.see(at, delivery, message, ledger);
+            if delivery.fate != Fate::Sent {
+                self.book(delivery, message, ledger);
+            }
         }
-        if !self.counting {
+        if !self.counting || delivery.fate == Fate::Sent {
             return;
         }
         let kind = message.as_ref().map_or(NOT_SIP.to_owned(), kind);
@@ -202,6 +215,7 @@ fn fate(fate: Fate) -> u8 {
         Fate::Partitioned => 2,
         Fate::Unreachable => 3,
         Fate::Overflowed => 4,
+        Fate::Sent => 5,
     }
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::ledger::{Invariant, Ledger};
 use super::observer::Observer;
+use super::work::Work;
 use super::world::Pictures;
 use crate::config;
 use crate::node::Simulated;
@@ -40,6 +41,10 @@ pub struct Found<'a> {
     pub observer: &'a Observer,
     /// What the network did until all was settled.
     pub network: &'a Statistics,
+    /// How much the world worked until then.
+    pub work: Work,
+    /// How many faults were planned.
+    pub planned: usize,
     /// The actors when all was settled.
     pub present: &'a Pictures,
     /// The actors that crashes had ended by then.
@@ -194,6 +199,8 @@ fn json(found: &Found<'_>) -> Value {
         ledger,
         observer,
         network,
+        work,
+        planned,
         present,
         past,
     } = *found;
@@ -208,6 +215,8 @@ fn json(found: &Found<'_>) -> Value {
         "seed": settings.seed,
         "digest": format!("{:016x}", observer.digest()),
         "passed": ledger.verdict().is_empty(),
+        "faults": planned,
+        "work": work,
         "messages": observer.traffic().kinds(),
         "network": network,
         "buffers": buffers.collect::<serde_json::Map<_, _>>(),
@@ -252,8 +261,11 @@ fn words(time: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rollcall_core::entropy::Entropy;
     use rollcall_core::time::Timestamp;
 
+    use super::super::disk::SimDisk;
+    use super::super::promises::Promises;
     use super::*;
 
     #[test]
@@ -288,11 +300,15 @@ mod tests {
             let picture = json!({ "actor": "publish-buffer", "counters": counters });
             vec![("client-1".to_owned(), vec![picture])]
         };
+        let disk = SimDisk::new(Entropy::from_number(1));
+        let promises = Promises::new([127, 0, 0, 1].into(), disk);
         let simulated = of(&Found {
             settings: &settings,
             ledger: &ledger,
-            observer: &Observer::new(start, None, None),
+            observer: &Observer::new(start, None, None, promises),
             network: &Statistics::default(),
+            work: Work::default(),
+            planned: 0,
             present: &picture(3, 2),
             past: &picture(4, 9),
         });

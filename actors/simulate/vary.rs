@@ -37,6 +37,15 @@ pub fn vary(settings: &config::Simulate) -> config::Simulate {
             partition_length: draw.seconds(2..=90),
             crashes: draw.count(8),
             crash_length: draw.seconds(1..=70),
+            disk: draw.count(4),
+            disk_length: draw.seconds(2..=60),
+            clock_jumps: draw.count(3),
+            clock_jump: Duration::from_secs(draw.sometimes(1..=300)),
+            stalls: draw.count(4),
+            stall_length: draw.seconds(1..=40),
+            decisions: draw.count(8),
+            phones: size(draw.sometimes(1..=3)),
+            strangers: size(draw.sometimes(1..=2)),
         },
     }
 }
@@ -95,9 +104,14 @@ mod tests {
     #[test]
     fn each_kind_of_fault_is_in_some_worlds_and_not_in_others() {
         let worlds = worlds();
-        let kinds: [fn(&config::Simulate) -> bool; 5] = [
+        let kinds: [fn(&config::Simulate) -> bool; 10] = [
             |world| world.faults.crashes > 0,
             |world| world.faults.partitions > 0,
+            |world| world.faults.disk > 0,
+            |world| world.faults.clock_jumps > 0,
+            |world| world.faults.stalls > 0,
+            |world| world.faults.phones > 0,
+            |world| world.faults.strangers > 0,
             |world| world.network.loss > 0.0,
             |world| world.network.jitter > Duration::ZERO,
             |world| world.shards > 1,

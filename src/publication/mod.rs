@@ -191,7 +191,11 @@ fn matching(request: &Message, publications: &[Held<'_>]) -> Result<Option<usize
     if conditions.next().is_some() {
         return Err(PublishError::SeveralConditions);
     }
-    match publications.iter().position(|held| held.etag == condition) {
+    let any = crate::sabotaged!(TakeAnyEntityTag);
+    match publications
+        .iter()
+        .position(|held| any || held.etag == condition)
+    {
         Some(held) => Ok(Some(held)),
         None => Err(PublishError::UnknownEntityTag(condition.into_owned())),
     }
@@ -265,6 +269,9 @@ impl EntityTags {
     /// A new one.
     pub fn give(&mut self, entropy: &mut Entropy) -> Arc<str> {
         self.given += 1;
+        if crate::sabotaged!(ReuseEntityTag) {
+            return format!("tag-{}", self.given % 4).into();
+        }
         let mut tag = SmallVec::<[u8; 64]>::new();
         let mut add = |number: u64, least: usize| {
             let digits = digits::hex(number);

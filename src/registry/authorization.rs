@@ -82,6 +82,9 @@ impl Registry {
             return Handling::Allow;
         }
         let decision = self.authorizations.decision(aor, watcher);
+        if crate::sabotaged!(ForgetBlock) && decision == Some(Handling::Block) {
+            return Handling::Allow;
+        }
         decision.unwrap_or(self.settings.policy)
     }
 

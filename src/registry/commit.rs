@@ -154,8 +154,12 @@ impl Registry {
         incoming: Incoming,
         out: &mut Vec<Effect>,
     ) -> Option<Incoming> {
+        if crate::sabotaged!(ForgetLock) {
+            return Some(incoming);
+        }
         match self.pending.locks.get_mut(&lock) {
             None => return Some(incoming),
+            Some(_) if crate::sabotaged!(DropQueued) => {}
             Some(queue) if queue.len() < MOST_WAITING => {
                 self.counters.queued += 1;
                 queue.push_back(incoming);
@@ -214,7 +218,10 @@ impl Registry {
         let Some((lock, held)) = self.pending.take(op) else {
             return;
         };
-        let stored = matches!(outcome, CommitOutcome::Committed);
+        let mut stored = matches!(outcome, CommitOutcome::Committed);
+        if crate::sabotaged!(IndeterminateAsCommitted) {
+            stored |= matches!(outcome, CommitOutcome::Indeterminate);
+        }
         if !stored {
             self.counters.failed_commits += 1;
         }

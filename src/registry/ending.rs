@@ -50,6 +50,9 @@ impl Registry {
             EndReason::Rejected => Event::Rejected,
         };
         self.note_subscription(watcher, "ended", Some(reason.as_str()), out);
+        if crate::sabotaged!(NotifyAfterTerminated) {
+            self.send_notify(now, watcher, State::Active(now), out);
+        }
         self.unwatch(now, watcher, event, out);
     }
 

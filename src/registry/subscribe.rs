@@ -415,6 +415,9 @@ impl Registry {
         let Some(subscription) = self.subscriptions.get_mut(row) else {
             return;
         };
+        if crate::sabotaged!(NeverExpire) {
+            return;
+        }
         if subscription.expires_at > now {
             subscription.expire = self
                 .wheel

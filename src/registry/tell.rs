@@ -253,6 +253,9 @@ impl Registry {
                 let first = package.body_types.first().cloned().unwrap_or_default();
                 (first, presence::offline(&presentity.aor))
             }
+            Handling::Confirm if crate::sabotaged!(ShowPending) => {
+                (presentity.content_type.clone(), presentity.body.clone())
+            }
             Handling::PoliteBlock | Handling::Confirm | Handling::Block => nothing(),
         }
     }

@@ -323,7 +323,10 @@ impl Dialog {
         notify: &Notify<'_>,
     ) -> Outgoing {
         self.sent += 1;
-        let epochs = epoch.saturating_sub(self.epoch).min(MAX_EPOCHS - 1);
+        let mut epochs = epoch.saturating_sub(self.epoch).min(MAX_EPOCHS - 1);
+        if crate::sabotaged!(ReuseCseq) {
+            epochs = 0;
+        }
         // Below 2^31 by the line above.
         let cseq = (epochs << COUNTED_BITS) as u32 | self.sent.min((1 << COUNTED_BITS) - 1);
         // Room for our tag and Contact, and for the lines that tell this NOTIFY from others.

@@ -144,3 +144,13 @@ fn a_row_that_is_left_is_seen() {
     ledger.left_over(at(9), "publications", 3);
     assert_eq!(broken(&ledger), [Invariant::NothingLeft]);
 }
+
+#[test]
+fn work_that_there_is_no_reason_for_is_a_breach() {
+    let mut ledger = Ledger::new(Timestamp::from_millis(0));
+    ledger.worked(Timestamp::from_millis(1), 10, 10);
+    assert_eq!(ledger.verdict(), []);
+    ledger.worked(Timestamp::from_millis(1), 11, 10);
+    let broken = ledger.verdict().iter().map(|found| found.invariant);
+    assert_eq!(broken.collect::<Vec<_>>(), [Invariant::BoundedWork]);
+}

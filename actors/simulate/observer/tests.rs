@@ -1,7 +1,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use rollcall_core::entropy::Entropy;
 
+use super::super::disk::SimDisk;
 use super::super::ledger::Invariant;
 use super::*;
 
@@ -15,7 +17,9 @@ struct Scene {
 
 impl Scene {
     fn new(sabotage: Option<Sabotage>) -> Self {
-        let mut observer = Observer::new(START, Some("sip:bob@x"), sabotage);
+        let disk = SimDisk::new(Entropy::from_number(1));
+        let promises = Promises::new(IpAddr::from([10, 0, 0, 9]), disk);
+        let mut observer = Observer::new(START, Some("sip:bob@x"), sabotage, promises);
         observer.name(IpAddr::from([10, 0, 0, 1]), "server");
         observer.name(IpAddr::from([10, 0, 0, 2]), "client");
         Self {

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use rollcall_core::endpoint::{ModuleId, ModuleTable, Sharding};
+use rollcall_core::time::Timestamp;
 use rollcall_core::watcher;
 
 use super::places::address;
 use super::scribe::Scribe;
 use super::{MANAGER_PORT, SIP_PORT, Who, World};
+use crate::clock::Clock;
 use crate::config::{self, HostPort, Listen, SipServer};
 use crate::node::{
     ClientNode, Environment, ManagerNode, NodeError, Plan, ServerNode, Stack, Threads,
@@ -32,17 +34,19 @@ impl World {
         }
     }
 
-    fn environment(&mut self, host: &MemoryHost) -> Environment {
+    /// What a node lives in that starts now; its clock may be wrong.
+    fn environment(&mut self, who: Who, host: &MemoryHost) -> Environment {
         Environment {
             network: Network::Memory(host.clone()),
-            clock: self.clock,
+            clock: Clock::starting_at(shifted(self.clock.now(), self.ahead(who))),
             entropy: self.entropy.fork(),
             threads: Threads::Present,
         }
     }
 
-    /// How long watchers subscribe for. A server gives a subscription up whose NOTIFYs nobody answers, and can't say so (RFC
-    /// 6665, 4.2.2): the watcher finds out when it refreshes, which must be within the time to settle.
+    /// How long watchers subscribe for, and people are published. A server gives a subscription up whose NOTIFYs nobody answers, and can't say so (RFC
+    /// 6665, 4.2.2): the watcher finds out when it refreshes, which must be within the time to settle. And a server whose clock has jumped
+    /// has forgotten what would have expired by then.
     fn subscription(&self) -> Duration {
         (self.settings.settle / 2).clamp(Duration::from_secs(60), Duration::from_secs(3600))
     }
@@ -52,7 +56,7 @@ impl World {
             return Ok(());
         }
         let host = alive(&self.network, &mut self.server.0);
-        let environment = self.environment(&host);
+        let environment = self.environment(Who::Server, &host);
         let at = SocketAddr::new(address(0, 0), SIP_PORT);
         let settings = config::Server {
             listen: vec![Listen::udp(at), Listen::tcp(at)],
@@ -62,7 +66,12 @@ impl World {
             ..config::defaults::<config::Server>()
         };
         let store = Arc::new(self.disk.open());
+        let ahead = self.ahead(Who::Server);
         self.server.1 = Some(ServerNode::start_on(store, &settings, environment).await?);
+        let now = self.clock.now();
+        self.books
+            .with(|_, observer| observer.promises.server_starts(now, ahead));
+        self.tell_whether_the_server_is_able();
         Ok(())
     }
 
@@ -71,7 +80,7 @@ impl World {
             return Ok(());
         }
         let host = alive(&self.network, &mut self.managers[number].0);
-        let environment = self.environment(&host);
+        let environment = self.environment(Who::Manager(number), &host);
         let settings = config::Manager {
             listen: SocketAddr::new(address(1, number), MANAGER_PORT),
             id: format!("manager-{}", number + 1),
@@ -88,8 +97,9 @@ impl World {
             return Ok(());
         }
         let host = alive(&self.network, &mut self.clients[number].0);
-        let environment = self.environment(&host);
+        let environment = self.environment(Who::Client(number), &host);
         let common = config::ClientCommon {
+            expires: self.subscription(),
             listen: vec![Listen::udp(SocketAddr::new(address(2, number), SIP_PORT))],
             state: Some(self.folder.join(format!("client-{number}.tags"))),
             ..config::defaults::<config::Client>().common
@@ -113,7 +123,7 @@ impl World {
             return Ok(());
         }
         let host = alive(&self.network, &mut self.watchers[number].host);
-        let mut environment = self.environment(&host);
+        let mut environment = self.environment(Who::Watchers(number), &host);
         let modules = ModuleTable::builder()
             .module(WATCHER, "watcher", &claims(), Sharding::One)
             .build()?;
@@ -138,7 +148,7 @@ impl World {
             WATCHER,
             endpoint,
             scribe.recipient(),
-            self.clock,
+            environment.clock,
             entropy,
         )
         .start();
@@ -151,6 +161,11 @@ impl World {
         self.watchers[number].running = Some((stack, watcher));
         Ok(())
     }
+}
+
+/// A time as a clock shows it that is so many milliseconds ahead.
+fn shifted(at: Timestamp, ahead: i64) -> Timestamp {
+    Timestamp::from_millis(at.as_millis().saturating_add_signed(ahead))
 }
 
 /// A host that is up: the handle of its present life.

@@ -1,7 +1,9 @@
 //! The simulated world: nodes on a memory network, and what happens to them.
 
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use actix::prelude::*;
 use rollcall_core::entropy::Entropy;
@@ -9,10 +11,13 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 
 mod birth;
+mod harm;
 mod places;
 mod scribe;
 
 use super::books::Books;
+use super::caller::{Caller, Manners};
+use super::disk::{Health, SimDisk};
 use super::people::People;
 use super::sabotage::Sabotage;
 use super::source::Source;
@@ -20,17 +25,19 @@ use crate::clock::Clock;
 use crate::config;
 use crate::messages::TakeSnapshot;
 use crate::node::{ClientNode, Crash, ManagerNode, NodeError, ServerNode, Stack};
-use crate::store::MemoryDisk;
 use crate::transport::memory::Link;
 use crate::transport::{MemoryHost, MemoryNetwork, Network};
 use crate::watch::Watcher;
 use places::{address, link, people_of, watchers};
 
+/// Longer than an actor needs for a picture of itself.
+const A_MOMENT: Duration = Duration::from_millis(1);
+
 const SIP_PORT: u16 = 5060;
 const MANAGER_PORT: u16 = 7000;
 
 /// What can crash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Who {
     /// The Presence Server.
     Server,
@@ -49,7 +56,12 @@ pub struct World {
     entropy: Entropy,
     network: MemoryNetwork,
     books: Books,
-    disk: MemoryDisk,
+    disk: SimDisk,
+    health: Health,
+    /// The server does nothing.
+    is_stalled: bool,
+    /// How far clocks are ahead that were set, in milliseconds.
+    clocks: BTreeMap<Who, i64>,
     /// Where Presence Clients keep their entity-tags.
     folder: PathBuf,
     server: (MemoryHost, Option<ServerNode>),
@@ -57,6 +69,7 @@ pub struct World {
     clients: Vec<(MemoryHost, Option<ClientNode>)>,
     watchers: Vec<WatcherHost>,
     sources: Vec<(MemoryHost, JoinHandle<()>)>,
+    callers: Vec<(MemoryHost, JoinHandle<()>)>,
     sabotage: Option<Sabotage>,
     /// Last pictures of the actors of nodes that have crashed.
     past: Pictures,
@@ -79,7 +92,7 @@ impl World {
         sabotage: Option<Sabotage>,
         clock: Clock,
         books: Books,
-        folder: PathBuf,
+        (disk, folder): (SimDisk, PathBuf),
     ) -> Self {
         let mut entropy = Entropy::from_number(settings.seed);
         let network = MemoryNetwork::new(entropy.fork());
@@ -127,6 +140,7 @@ impl World {
             };
             sources.push((home, actix_rt::spawn(source.live())));
         }
+        let callers = callers(settings, &network, &books, clock, &mut entropy);
         let observed = books.clone();
         network.observe(move |delivery| {
             observed.with(|ledger, observer| observer.see(delivery, ledger))
@@ -137,13 +151,17 @@ impl World {
             entropy,
             network,
             books,
-            disk: MemoryDisk::new(),
+            disk,
+            health: Health::Good,
+            is_stalled: false,
+            clocks: BTreeMap::new(),
             folder,
             server: (server, None),
             managers,
             clients,
             watchers,
             sources,
+            callers,
             sabotage,
             past: Vec::new(),
         }
@@ -174,13 +192,17 @@ impl World {
 
     /// Ends a node as a power cut would. What its actors have counted is kept for the report.
     pub async fn crash(&mut self, who: Who) {
-        let last = self.picture(who).await;
-        self.past.extend(last);
+        // One that is held up shows nothing, and its end does not wait for it.
+        let last = tokio::time::timeout(A_MOMENT, self.picture(who)).await;
+        self.past.extend(last.ok().flatten());
         let host = match who {
             Who::Server => {
                 if let Some(node) = self.server.1.take() {
                     node.crash();
                 }
+                self.disk.crash();
+                self.is_stalled = false;
+                self.tell_whether_the_server_is_able();
                 &self.server.0
             }
             Who::Manager(number) => {
@@ -225,6 +247,7 @@ impl World {
             .chain(self.managers.iter().map(|(host, _)| host))
             .chain(self.clients.iter().map(|(host, _)| host))
             .chain(self.sources.iter().map(|(host, _)| host))
+            .chain(self.callers.iter().map(|(host, _)| host))
             .chain(self.watchers.iter().map(|watcher| &watcher.host))
     }
 
@@ -243,15 +266,10 @@ impl World {
         });
     }
 
-    /// Randomness of the world, for its faults.
-    pub fn entropy(&mut self) -> &mut Entropy {
-        &mut self.entropy
-    }
-
     /// Ends everybody but the server, without a goodbye.
     pub async fn crash_all_but_the_server(&mut self) {
-        for (host, source) in &self.sources {
-            source.abort();
+        for (host, task) in self.sources.iter().chain(&self.callers) {
+            task.abort();
             self.network.crash(host);
         }
         let straggler = self.sabotage == Some(Sabotage::Straggler);
@@ -310,4 +328,52 @@ impl World {
     pub fn network(&self) -> &MemoryNetwork {
         &self.network
     }
+}
+
+/// Phones and strangers, on hosts of their own.
+fn callers(
+    settings: &config::Simulate,
+    network: &MemoryNetwork,
+    books: &Books,
+    clock: Clock,
+    entropy: &mut Entropy,
+) -> Vec<(MemoryHost, JoinHandle<()>)> {
+    let phones =
+        (0..settings.faults.phones).map(|number| (5, number, phone(number), Manners::Good));
+    let strangers = (0..settings.faults.strangers).map(|number| {
+        let own = format!("sip:stranger-{}@example.com", number + 1);
+        (6, number, own, Manners::Bad)
+    });
+    let people: Vec<String> = (0..settings.presentities).map(places::entity).collect();
+    phones
+        .chain(strangers)
+        .map(|(group, number, own, manners)| {
+            let ip = address(group, number);
+            let name = own[4..].split('@').next().unwrap_or_default().to_owned();
+            books.with(|_, observer| observer.name(ip, &name));
+            let host = network.host(&name, &[ip]);
+            let caller = Caller {
+                own,
+                at: SocketAddr::new(ip, SIP_PORT),
+                server: SocketAddr::new(server_address(), SIP_PORT),
+                people: people.clone(),
+                manners,
+                network: Network::Memory(host.clone()),
+                clock,
+                entropy: entropy.fork(),
+                until: clock.now() + settings.duration,
+            };
+            (host, actix_rt::spawn(caller.live()))
+        })
+        .collect()
+}
+
+/// The address of record of a phone.
+fn phone(number: usize) -> String {
+    format!("sip:phone-{}@example.com", number + 1)
+}
+
+/// Where the server is.
+pub fn server_address() -> IpAddr {
+    address(0, 0)
 }

@@ -27,7 +27,7 @@ pub(super) fn link(settings: &config::Simulate) -> Link {
     }
 }
 
-fn entity(number: usize) -> String {
+pub(super) fn entity(number: usize) -> String {
     format!("sip:person-{number}@example.com")
 }
 

@@ -119,6 +119,7 @@ impl State {
             );
             return Ok(false);
         };
+        self.observe((from, to), Carrier::Datagram, Fate::Sent, number, bytes);
         let link = self.link(from_host, to_host);
         if self.entropy.chance(link.loss) {
             self.statistics.lost += 1;

@@ -84,6 +84,8 @@ pub enum Fate {
     Unreachable,
     /// The receiver's queue was full.
     Overflowed,
+    /// It has left; told before what becomes of it, for datagrams only.
+    Sent,
 }
 
 /// Which kind of socket it was sent over.

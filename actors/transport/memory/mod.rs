@@ -194,7 +194,7 @@ impl MemoryNetwork {
         self.shared.lock().statistics
     }
 
-    /// Shows everything that arrives or is lost to `observer`, in order. It runs under the network's lock: it must not
+    /// Shows everything that leaves, arrives or is lost to `observer`, in order. It runs under the network's lock: it must not
     /// call the network.
     pub fn observe(&self, observer: impl FnMut(&Delivery<'_>) + Send + 'static) {
         self.shared.lock().observer = Some(Box::new(observer));

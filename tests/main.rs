@@ -18,6 +18,7 @@ mod nodes;
 mod offload;
 mod peers;
 mod readme;
+mod secrets;
 mod selftest;
 mod server;
 mod simulate;

@@ -1,14 +1,14 @@
 //! `rollcall user`: the accounts of a Presence Server.
 
 use std::fs;
-use std::io::{self, BufRead, IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use rollcall_core::digest::Users;
 
 use super::{CliError, output};
+use crate::files;
 
 /// Add, remove and list the accounts of a Presence Server
 #[derive(Debug, Args)]
@@ -108,20 +108,8 @@ fn read(file: &Path) -> Result<Users, CliError> {
 
 /// Replaces the file at once, for its owner's eyes only: a hash is as good as a password for its realm.
 fn write(file: &Path, users: &Users) -> Result<(), CliError> {
-    let mut beside = file.as_os_str().to_owned();
-    beside.push(".new");
-    let written = || {
-        let mut new = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&beside)?;
-        new.write_all(users.to_string().as_bytes())?;
-        new.sync_data()?;
-        fs::rename(&beside, file)
-    };
-    written().map_err(|error| system("the file of accounts cannot be written", error))
+    files::replace(file, users.to_string().as_bytes())
+        .map_err(|error| system("the file of accounts cannot be written", error))
 }
 
 /// Asks on the terminal, without showing what is typed, or reads a line of standard input.

@@ -32,13 +32,18 @@ pub struct Digest {
 
 impl Digest {
     pub(super) fn read(s: &mut Section<'_>) -> Self {
+        let users: Option<PathBuf> = s.key(
+            "users",
+            "The accounts, as rollcall user add writes them: hashes, no passwords. Read when the server starts. Nobody but its \
+             owner may write the file.",
+            Optional { none: "", meaning: "no accounts", kind: PATH },
+            None,
+        );
+        if let Some(path) = &users {
+            s.check_secret("users", path);
+        }
         Self {
-            users: s.key(
-                "users",
-                "The accounts, as rollcall user add writes them: hashes, no passwords. Read when the server starts.",
-                Optional { none: "", meaning: "no accounts", kind: PATH },
-                None,
-            ),
+            users,
             accounts: s.key(
                 "accounts",
                 "Accounts in this file itself, as NAME:PASSWORD, beside those of users: for a handful, where nobody else can read \

@@ -1,10 +1,12 @@
 //! Reads the keys of a section one by one, and keeps an account of what is wrong and of which keys there are.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::kind::Kind;
 use super::problem::{Place, Problem};
 use super::value::{Table, Value, What};
+use crate::secret::{self, Exposure};
 
 /// A key as it is known: for the help, and for the test of the shipped files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -220,6 +222,15 @@ impl<'a> Section<'a> {
     pub fn problem(&mut self, name: &'static str, sentence: String) {
         let at = self.places.get(name).cloned().unwrap_or(Place::Nowhere);
         self.push(at, name, sentence);
+    }
+
+    /// A key of this section names a file with secrets: nobody else may write it, and not everybody should read it.
+    pub fn check_secret(&mut self, name: &'static str, path: &Path) {
+        match secret::exposure(path) {
+            Exposure::Closed => {}
+            Exposure::Readable(sentence) => self.warning(name, sentence),
+            Exposure::Writable(sentence) => self.problem(name, sentence),
+        }
     }
 
     /// A key of this section is allowed but worth a word.

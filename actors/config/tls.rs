@@ -108,6 +108,14 @@ fn own(s: &mut Section<'_>) -> (Option<PathBuf>, Option<PathBuf>) {
             "a key needs its certificate: tls.certificate".to_owned(),
         );
     }
+    // Without a file of its own, the key is in that of the certificate.
+    if let Some((name, path)) = key
+        .as_deref()
+        .map(|path| ("key", path))
+        .or(certificate.as_deref().map(|path| ("certificate", path)))
+    {
+        s.check_secret(name, path);
+    }
     (certificate, key)
 }
 

@@ -6,7 +6,7 @@ use rollcall_core::digest::{Authentication, Users};
 use rollcall_core::entropy::Entropy;
 
 use super::NodeError;
-use crate::config;
+use crate::{config, secret};
 
 /// A key for nonces.
 pub(super) fn key(entropy: &mut Entropy) -> [u8; 32] {
@@ -33,7 +33,8 @@ pub(super) fn authentication(
                 path: path.clone(),
                 error,
             };
-            let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+            let bytes = secret::read(path).map_err(|error| wrong(error.to_string()))?;
+            let text = String::from_utf8(bytes).map_err(|error| wrong(error.to_string()))?;
             Users::parse(&text).map_err(|error| wrong(error.to_string()))?
         }
     };

@@ -17,6 +17,7 @@ use crate::config::{self, Expiry};
 use crate::messages::TakeSnapshot;
 use crate::operator::{self, Desk};
 use crate::registry::{Composer, Parts, Registry, claims};
+use crate::secret::{self, Exposure};
 use crate::store::{self, Persistence, Store, StoreError, StoreUrl};
 use crate::transport::Tls;
 
@@ -207,6 +208,11 @@ impl ServerNode {
     /// Reads the files of accounts and certificates again. What can't be read stays as it was.
     pub fn reload(&self, settings: &config::Server) -> Result<(), NodeError> {
         let how = authentication(settings, self.nonce_key)?;
+        for path in settings.secrets() {
+            if let Exposure::Readable(sentence) = secret::exposure(path) {
+                tracing::warn!("{sentence}");
+            }
+        }
         self.tls.reload(&certificates::of_server(settings))?;
         if let Some(how) = how {
             self.stack.set_authentication(&how);

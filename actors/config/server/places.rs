@@ -1,7 +1,8 @@
 //! Places on this machine: where state is kept, and where the operator's commands reach a server.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::Server;
 use crate::config::kind::Text;
 
 /// Where state is kept.
@@ -53,3 +54,13 @@ pub(super) const STORE: Text<Store> = Text {
         Store::File(path) => format!("file:{}", path.display()),
     },
 };
+
+impl Server {
+    /// The files with secrets that are in use: accounts, and the key of the certificate.
+    pub fn secrets(&self) -> Vec<&Path> {
+        let users = self.digest.users.as_deref();
+        let users = users.filter(|_| self.authenticates());
+        let key = self.tls.key.as_deref().or(self.tls.certificate.as_deref());
+        users.into_iter().chain(key).collect()
+    }
+}

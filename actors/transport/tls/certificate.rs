@@ -15,6 +15,7 @@ use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{self, RootCertStore, SignatureScheme};
 
 use super::Files;
+use crate::secret;
 
 /// Why there is no certificate to use.
 #[derive(Debug, thiserror::Error)]
@@ -97,7 +98,7 @@ pub(super) fn own(
     let (chain, key) = match (&files.certificate, &files.self_signed) {
         (Some(certificate), _) => {
             let path = files.key.as_deref().unwrap_or(certificate);
-            let key = PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|error| {
+            let key = PrivateKeyDer::from_pem_slice(&read_secret(path)?).map_err(|error| {
                 CertificateError::file(path, format!("holds no private key: {error}"))
             })?;
             (chain(certificate)?, key)
@@ -115,6 +116,10 @@ pub(super) fn own(
 
 fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
     fs::read(path).map_err(|error| CertificateError::file(path, error))
+}
+
+fn read_secret(path: &Path) -> Result<Vec<u8>, CertificateError> {
+    secret::read(path).map_err(|error| CertificateError::file(path, error))
 }
 
 fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {

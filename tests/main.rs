@@ -22,6 +22,7 @@ mod secrets;
 mod selftest;
 mod server;
 mod simulate;
+mod state_files;
 mod support;
 mod transports;
 mod wires;

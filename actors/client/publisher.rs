@@ -140,9 +140,7 @@ impl Publisher {
                 }
             }
         }
-        if let Some(journal) = &mut self.journal {
-            journal.write();
-        }
+        self.keep(ctx);
         if !outputs.is_empty() {
             self.endpoint.do_send(FromModule {
                 module: self.module,
@@ -155,6 +153,27 @@ impl Publisher {
         }
         self.ask(ctx);
         self.alarm.set(self.core.next_wake(), self.clock, ctx);
+    }
+
+    /// Writes down what has changed, and sees to it that it is tried again when it fails.
+    fn keep(&mut self, ctx: &mut Context<Self>) {
+        let now = self.clock.now();
+        let Some(journal) = &mut self.journal else {
+            return;
+        };
+        if self.drained {
+            journal.finish(now);
+        } else {
+            journal.write(now);
+        }
+        if let Some(pause) = journal.wants_retry() {
+            ctx.run_later(pause, |publisher, ctx| {
+                if let Some(journal) = &mut publisher.journal {
+                    journal.retry(publisher.clock.now());
+                }
+                publisher.keep(ctx);
+            });
+        }
     }
 
     /// Asks for what the window has room for, beyond what was asked for already.
@@ -177,15 +196,11 @@ impl Actor for Publisher {
     fn started(&mut self, ctx: &mut Self::Context) {
         if let Some(path) = self.journal_path.take() {
             let now = self.clock.now();
-            match Journal::open(&path, self.core.name(), now) {
-                Ok((journal, tags)) => {
-                    info!(path = %path.display(), publications = tags.len(), "took up earlier publications");
-                    self.core.rename(journal.name().to_owned());
-                    self.core.restore(now, tags);
-                    self.journal = Some(journal);
-                }
-                Err(error) => warn!(path = %path.display(), %error, "entity-tags are not kept"),
-            }
+            let (journal, tags) = Journal::open(&path, self.core.name(), now);
+            info!(path = %path.display(), publications = tags.len(), "took up earlier publications");
+            self.core.rename(journal.name().to_owned());
+            self.core.restore(now, tags);
+            self.journal = Some(journal);
         }
         self.run(Vec::new(), ctx);
     }

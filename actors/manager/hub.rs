@@ -13,7 +13,9 @@ use tracing::{debug, error, info, warn};
 use super::journal;
 use crate::alarm::{Alarm, Sleeper};
 use crate::clock::Clock;
+use crate::files::keep_aside;
 use crate::messages::{ManagerIncoming, ModuleInput, SessionId, TakeSnapshot, ToModule, ToSession};
+use crate::trouble::{Over, Trouble};
 
 /// The types that the hub claims in its endpoint's module table.
 pub const MANAGER_TYPES: [&str; 6] = ["PC", "SOURCE", "PRESENCE", "ACK", "NAK", "BYE"];
@@ -60,12 +62,16 @@ struct Journal {
     busy: bool,
     /// What tells a source that its word is taken, until the revision it rests on stands in the file.
     held: VecDeque<(u64, Effect)>,
+    /// The file can't be written at present.
+    trouble: Trouble,
 }
 
 impl Journal {
-    /// Whether this must wait for a write: an `ACK` and the end of a session are what a source goes away by.
+    /// Whether this must wait for a write: an `ACK` and the end of a session are what a source goes away by. A disk that
+    /// fails keeps nobody: the word of a source is in force, though it may not outlive the process.
     fn holds(&self, effect: &Effect, revision: u64) -> bool {
         self.saved != revision
+            && !self.trouble.is_present()
             && matches!(
                 effect,
                 Effect::Send(_, Document::Ack(_)) | Effect::Close(..)
@@ -86,18 +92,31 @@ impl Manager {
     }
 
     /// Keeps what sources say in a file, and takes back what stands there.
-    pub fn with_journal(mut self, path: PathBuf) -> io::Result<Self> {
-        let now = self.clock.now();
-        let file = Arc::new(journal::Keeper::new(path.clone())?);
+    pub fn with_journal(self, path: PathBuf) -> io::Result<Self> {
+        let file = journal::Keeper::new(path)?;
+        self.kept_by(file)
+    }
+
+    /// The same with a keeper of the file.
+    fn kept_by(mut self, file: journal::Keeper) -> io::Result<Self> {
+        let (now, file) = (self.clock.now(), Arc::new(file));
+        let path = file.path().to_owned();
         let loaded = journal::load(&path, now)?;
         for problem in &loaded.problems {
             warn!(path = %path.display(), problem, "a part of the state file can't be read and is left out");
         }
+        let mut kept = loaded.kept;
         let count = loaded.presences.len();
         for presence in loaded.presences {
             if let Err(refusal) = self.core.restore(now, presence) {
                 warn!(%refusal, "a state of the state file is left out");
+                if kept.is_none() {
+                    kept = Some(keep_aside(&path)?);
+                }
             }
+        }
+        if let Some(kept) = kept {
+            warn!(path = %path.display(), kept = %kept.display(), "the state file is kept as it was");
         }
         info!(path = %path.display(), count, "state file read");
         let saved = self.core.revision();
@@ -106,6 +125,7 @@ impl Manager {
             saved,
             busy: false,
             held: VecDeque::new(),
+            trouble: Trouble::default(),
         });
         Ok(self)
     }
@@ -184,7 +204,12 @@ impl Manager {
                 result.unwrap_or_else(|panic| Err(io::Error::other(panic))),
             );
             let took = hub.clock.now().since(begun);
-            ctx.run_later(took, |hub, ctx| {
+            let trouble = hub.journal.as_ref().map(|journal| &journal.trouble);
+            let pause = match trouble {
+                Some(trouble) if trouble.is_present() => trouble.pause(),
+                Some(_) | None => took,
+            };
+            ctx.run_later(pause, |hub, ctx| {
                 if let Some(journal) = &mut hub.journal {
                     journal.busy = false;
                 }
@@ -197,15 +222,32 @@ impl Manager {
         let Some(journal) = &mut self.journal else {
             return;
         };
-        if let Err(error) = result {
-            // The next change tries again. Sources are answered: their word is in force, though not for ever.
-            error!(path = %journal.file.path().display(), %error, "the state file can't be written");
+        let (now, path) = (self.clock.now(), journal.file.path().display());
+        match result {
+            Ok(()) => {
+                journal.saved = revision;
+                if let Some(Over { failures, took }) = journal.trouble.went_well(now) {
+                    info!(%path, failures, seconds = took.as_secs(), "the state file is written again, with all that sources said");
+                }
+            }
+            // Until a write goes well, sources are answered all the same: see `Journal::holds`.
+            Err(error) => {
+                if let Some(failures) = journal.trouble.failed(now) {
+                    let unsaved = revision.saturating_sub(journal.saved);
+                    let pause = journal.trouble.pause().as_secs();
+                    error!(
+                        %path, %error, failures, unsaved, pause,
+                        "the state file can't be written: what sources said since the last write is lost if the Manager ends \
+                         now; it is tried again"
+                    );
+                }
+            }
         }
-        journal.saved = revision;
+        let failing = journal.trouble.is_present();
         let free = journal
             .held
             .iter()
-            .take_while(|(rests_on, _)| *rests_on <= revision)
+            .take_while(|(rests_on, _)| failing || *rests_on <= revision)
             .count();
         let free: Vec<_> = journal.held.drain(..free).collect();
         for (_, effect) in free {
@@ -284,6 +326,9 @@ impl Handler<Shutdown> for Manager {
         {
             let content = journal::encode(self.core.export());
             let result = journal.file.save(revision, &content);
+            if let Err(error) = &result {
+                error!(path = %journal.file.path().display(), %error, "the state file could not be written at the end");
+            }
             self.saved(revision, result);
         }
         let mut out = Vec::new();
@@ -308,6 +353,7 @@ impl Handler<TakeSnapshot> for Manager {
             "sources": sources,
             "presence_clients": clients,
             "timers": self.alarm.live(),
+            "write_failures": self.journal.as_ref().map(|journal| journal.trouble.total()),
         }))
     }
 }
@@ -337,3 +383,6 @@ fn log(session: SessionId, message: &Document) {
         _ => debug!(session, kind, "message"),
     }
 }
+
+#[cfg(test)]
+mod tests;

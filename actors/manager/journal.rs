@@ -6,7 +6,7 @@
 //! after its last word, may go, for what it said stands here.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -14,6 +14,7 @@ use bytes::BytesMut;
 use rollcall_core::manager::{Frame, FrameFinder, Message, Presence, read, write};
 use rollcall_core::time::Timestamp;
 
+use crate::files::{Disk, LocalDisk, beside, keep_aside};
 use crate::store::files;
 
 /// What a journal held.
@@ -23,10 +24,12 @@ pub struct Loaded {
     pub presences: Vec<Presence>,
     /// What could not be read, in words.
     pub problems: Vec<String>,
+    /// Where the file is kept as it was, when there are problems.
+    pub kept: Option<PathBuf>,
 }
 
 /// Reads a journal; one that is not there is empty. What can't be read is left out, and the file is kept beside under
-/// the name `….broken`.
+/// the name `….broken`, or the next that is free.
 pub fn load(path: &Path, now: Timestamp) -> io::Result<Loaded> {
     let mut loaded = Loaded::default();
     files::file(path);
@@ -54,7 +57,7 @@ pub fn load(path: &Path, now: Timestamp) -> io::Result<Loaded> {
             .push("the last document is cut off".to_owned());
     }
     if !loaded.problems.is_empty() {
-        fs::copy(path, beside(path, ".broken"))?;
+        loaded.kept = Some(keep_aside(path)?);
     }
     Ok(loaded)
 }
@@ -82,11 +85,17 @@ struct State {
     lock: Option<File>,
     /// The revision that stands in the file.
     written: Option<u64>,
+    disk: Box<dyn Disk>,
 }
 
 impl Keeper {
     /// The only keeper of this file; makes its folder if there is none.
     pub fn new(path: PathBuf) -> io::Result<Self> {
+        Self::on(Box::new(LocalDisk::default()), path)
+    }
+
+    /// The same with a disk of one's own.
+    pub fn on(disk: Box<dyn Disk>, path: PathBuf) -> io::Result<Self> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
@@ -104,6 +113,7 @@ impl Keeper {
             state: Mutex::new(State {
                 lock: Some(lock),
                 written: None,
+                disk,
             }),
         })
     }
@@ -120,7 +130,7 @@ impl Keeper {
         if state.lock.is_none() || state.written.is_some_and(|written| written > revision) {
             return Ok(());
         }
-        save(&self.path, content)?;
+        state.disk.replace(&self.path, content)?;
         state.written = Some(revision);
         Ok(())
     }
@@ -132,28 +142,10 @@ impl Keeper {
     }
 }
 
-/// Replaces a journal.
-pub fn save(path: &Path, content: &[u8]) -> io::Result<()> {
-    let new = beside(path, ".new");
-    let mut file = File::create(&new)?;
-    file.write_all(content)?;
-    file.sync_data()?;
-    fs::rename(&new, path)?;
-    // The rename stands after a power cut only when the folder does, too. Not every file system can be asked.
-    let folder = path.parent().filter(|folder| *folder != Path::new(""));
-    let _ = File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all());
-    Ok(())
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::replace;
 
     const NOW: Timestamp = Timestamp::from_millis(1_795_424_400_000);
 
@@ -176,7 +168,7 @@ mod tests {
             vec![presence("sip:a@x")],
             vec![presence("sip:b@x"), presence("sip:a@x")],
         ] {
-            save(&path, &encode(presences.clone().into_iter())).expect("saved");
+            replace(&path, &encode(presences.clone().into_iter())).expect("saved");
             let loaded = load(&path, NOW).expect("loaded");
             assert_eq!(loaded.presences, presences);
             assert!(loaded.problems.is_empty());
@@ -226,9 +218,12 @@ mod tests {
                 "the last document is cut off",
             ]
         );
-        assert_eq!(
-            fs::read(folder.path().join("state.xml.broken")).expect("kept"),
-            content
-        );
+        let kept = folder.path().join("state.xml.broken");
+        assert_eq!(loaded.kept, Some(kept.clone()));
+        assert_eq!(fs::read(&kept).expect("kept"), content);
+        // Another one does not take its place.
+        let loaded = load(&path, NOW).expect("loaded");
+        assert_eq!(loaded.kept, Some(folder.path().join("state.xml.broken.2")));
+        assert_eq!(fs::read(&kept).expect("kept"), content);
     }
 }

@@ -60,6 +60,7 @@ pub mod client;
 pub mod clock;
 pub mod config;
 pub mod endpoint;
+pub mod fault;
 pub mod files;
 pub mod manager;
 pub mod messages;
@@ -75,5 +76,6 @@ pub mod testkit;
 pub mod transport;
 pub mod trouble;
 pub mod watch;
+pub mod watchdog;
 
 pub use rollcall_core as core;

@@ -125,8 +125,10 @@ impl CliError {
 impl Cli {
     /// Runs the command to its end.
     pub fn run(self) -> ExitCode {
-        let result =
-            log::start(&self.log, self.command.default_filter()).and_then(|()| self.command.run());
+        let result = log::start(&self.log, self.command.default_filter()).and_then(|()| {
+            crate::fault::start();
+            self.command.run()
+        });
         match result {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {

@@ -3,10 +3,14 @@
 
 use std::future::Future;
 use std::io;
+use std::time::Duration;
 
 use crate::node::{Command, Control};
 
 use super::CliError;
+
+/// How long an end in order may take.
+const LONGEST_END: Duration = Duration::from_secs(60);
 
 /// Runs a command's future in an actix system that obeys signals.
 pub(super) fn obeying<T, F>(body: impl FnOnce(Control) -> F) -> Result<T, CliError>
@@ -14,7 +18,7 @@ where
     F: Future<Output = Result<T, CliError>>,
 {
     actix_rt::System::new().block_on(async {
-        let control = control().map_err(|error| CliError::System {
+        let control = control_with(end_in_time).map_err(|error| CliError::System {
             what: "signals",
             error,
         })?;
@@ -22,9 +26,28 @@ where
     })
 }
 
+/// Ends the process when its end in order takes too long: an actor or a disk may be stuck for ever.
+fn end_in_time() {
+    let waiting = std::thread::Builder::new().name("end".to_owned());
+    let result = waiting.spawn(|| {
+        std::thread::sleep(LONGEST_END);
+        let seconds = LONGEST_END.as_secs();
+        tracing::error!(seconds, "the end in order takes too long; ended at once");
+        std::process::exit(1);
+    });
+    if let Err(error) = result {
+        tracing::warn!(%error, "no thread to limit the time that the end may take");
+    }
+}
+
 /// A control that gives a node what signals say: a first ctrl-c or SIGTERM stops it in order, a second one at once.
-#[cfg(unix)]
 pub fn control() -> io::Result<Control> {
+    control_with(|| {})
+}
+
+/// The same, with what is done when it is told to stop.
+#[cfg(unix)]
+fn control_with(stopping: fn()) -> io::Result<Control> {
     use tokio::signal::unix::{SignalKind, signal};
 
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -45,7 +68,10 @@ pub fn control() -> io::Result<Control> {
                 super::output::complain("rollcall: ended at once, without taking leave");
                 std::process::exit(1);
             }
-            asked |= command == Command::Stop;
+            if command == Command::Stop {
+                asked = true;
+                stopping();
+            }
             // A node that takes no more commands is ending already; a second ctrl-c must still be heard.
             handle.give(command);
         }
@@ -53,9 +79,9 @@ pub fn control() -> io::Result<Control> {
     Ok(control)
 }
 
-/// A control that gives a node what ctrl-c says: a first one stops it in order, a second one at once.
+/// The same for ctrl-c alone.
 #[cfg(not(unix))]
-pub fn control() -> io::Result<Control> {
+fn control_with(stopping: fn()) -> io::Result<Control> {
     let (handle, control) = Control::new();
     actix_rt::spawn(async move {
         let mut asked = false;
@@ -64,6 +90,7 @@ pub fn control() -> io::Result<Control> {
                 std::process::exit(1);
             }
             asked = true;
+            stopping();
             handle.give(Command::Stop);
         }
     });

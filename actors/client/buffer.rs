@@ -10,6 +10,7 @@ use tracing::{debug, info, warn};
 use super::{Demand, Report, Take};
 use crate::alarm::{Alarm, Sleeper};
 use crate::clock::Clock;
+use crate::fault::{self, Machine};
 use crate::messages::{ManagerIncoming, ModuleInput, SessionId, TakeSnapshot, ToModule, ToSession};
 
 /// So many ACKs and NAKs are kept for the next session while there is none; the Manager sends again what it misses.
@@ -159,6 +160,7 @@ impl Handler<ToModule> for PublishBuffer {
     type Result = ();
 
     fn handle(&mut self, ToModule(inputs): ToModule, ctx: &mut Self::Context) {
+        fault::point(Machine::Buffer, 0);
         for input in inputs {
             match input {
                 ModuleInput::Manager(incoming) => self.incoming(incoming),

@@ -14,6 +14,7 @@ use super::tags::Journal;
 use super::{Demand, Kept, PublishBuffer, Report, Shutdown, Take};
 use crate::alarm::{Alarm, Sleeper};
 use crate::clock::Clock;
+use crate::fault::{self, Machine};
 use crate::messages::{FromModule, ModuleInput, ModuleOutput, TakeSnapshot, ToModule};
 
 /// Drains the buffer and keeps what it took published.
@@ -218,6 +219,7 @@ impl Handler<Take> for Publisher {
     type Result = ();
 
     fn handle(&mut self, Take(entries): Take, ctx: &mut Self::Context) {
+        fault::point(Machine::Publisher, 0);
         self.asked = self.asked.saturating_sub(entries.len());
         let mut out = Vec::new();
         let now = self.clock.now();

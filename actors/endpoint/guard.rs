@@ -11,6 +11,8 @@ use rollcall_core::entropy::Entropy;
 use rollcall_core::exchange::Transport;
 use rollcall_core::time::Timestamp;
 
+use crate::fault;
+
 /// The core, and all that is needed to make it anew.
 pub(super) struct Guarded {
     core: Core,
@@ -39,7 +41,10 @@ impl Guarded {
         input: impl FnOnce(&mut Core, Timestamp, &mut Vec<Effect>),
     ) -> bool {
         // Of a core that panicked only the lists of those who wait are looked at, and that under guard again.
-        let result = catch_unwind(AssertUnwindSafe(|| input(&mut self.core, now, out)));
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            fault::point(fault::Machine::Endpoint, self.settings.shard);
+            input(&mut self.core, now, out);
+        }));
         if result.is_ok() {
             return true;
         }

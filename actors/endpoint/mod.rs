@@ -258,6 +258,11 @@ impl Endpoint {
         }
     }
 
+    /// Which shard it is of.
+    pub(crate) fn shard(&self) -> Shard {
+        self.shard
+    }
+
     /// Gives one input to the core; what it wants waits in `effects`. False if the core panicked at it.
     fn ask(&mut self, input: impl FnOnce(&mut Core, Timestamp, &mut Vec<Effect>)) -> bool {
         self.ask_at(self.clock.now(), input)

@@ -13,6 +13,7 @@ use tracing::{debug, error, info, warn};
 use super::journal;
 use crate::alarm::{Alarm, Sleeper};
 use crate::clock::Clock;
+use crate::fault::{self, Machine};
 use crate::files::keep_aside;
 use crate::messages::{ManagerIncoming, ModuleInput, SessionId, TakeSnapshot, ToModule, ToSession};
 use crate::trouble::{Over, Trouble};
@@ -136,6 +137,7 @@ impl Manager {
             reply,
             message,
         } = incoming;
+        fault::point(Machine::Hub, 0);
         log(session, &message);
         let gone = matches!(message, Document::Bye(Some(_)));
         self.sessions.entry(session).or_insert(reply);

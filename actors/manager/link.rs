@@ -17,6 +17,7 @@ use super::Counters;
 use super::listener::SessionIds;
 use super::session::{ManagerSession, Parts, SessionEvent};
 use crate::clock::Clock;
+use crate::fault::{self, Machine};
 use crate::messages::{ManagerIncoming, SessionId, TakeSnapshot, ToSession};
 use crate::transport::{Network, Stream};
 
@@ -240,6 +241,7 @@ impl Handler<SessionEvent> for Link {
     type Result = ();
 
     fn handle(&mut self, event: SessionEvent, ctx: &mut Self::Context) {
+        fault::point(Machine::Link, 0);
         match event {
             SessionEvent::Welcomed(session, welcome) => {
                 debug!(

@@ -138,7 +138,7 @@ impl RunningManager {
     /// Says goodbye to all peers and ends; false if they took longer to go than `limit`.
     pub async fn shut_down(self, limit: Duration) -> bool {
         // A hub that is gone already has said nothing; its sessions end with the node.
-        let _ = self.hub.send(hub::Shutdown).await;
+        let _ = self.hub.send(hub::Shutdown).timeout(2 * limit).await;
         self.listener.drain(limit).await
     }
 }

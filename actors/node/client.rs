@@ -21,6 +21,7 @@ use crate::manager::{Link, LinkParts, LinkSettings, SessionIds};
 use crate::messages::TakeSnapshot;
 use crate::resolve::Resolver;
 use crate::transport::{Network, Tls};
+use crate::watchdog::Watched;
 
 const BUFFER: ModuleId = ModuleId(1);
 const PUBLISHER: ModuleId = ModuleId(2);
@@ -140,6 +141,17 @@ impl ClientNode {
         self.link = Some(self.threads.0.start(move || Link::new(parts)));
     }
 
+    /// What a watchdog looks after.
+    pub fn watched(&self) -> Vec<Watched> {
+        let mut watched = self.stack.watched();
+        let (buffer, publisher) = (self.client.buffer.clone(), self.client.publisher.clone());
+        watched.push(Watched::new("publish buffer", buffer.recipient()));
+        watched.push(Watched::new("publisher", publisher.recipient()));
+        let link = self.link.iter();
+        watched.extend(link.map(|link| Watched::new("manager link", link.clone().recipient())));
+        watched
+    }
+
     /// Pictures of its actors.
     pub async fn snapshot(&self) -> Vec<Value> {
         let mut pictures = self.stack.snapshot().await;
@@ -162,6 +174,7 @@ impl ClientNode {
             .client
             .publisher
             .send(client::Shutdown { unpublish })
+            .timeout(2 * UNPUBLISH)
             .await;
         self.stack.stop().await;
         self.threads.0.stop();

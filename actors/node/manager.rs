@@ -14,6 +14,7 @@ use super::{Listening, NodeError};
 use crate::config;
 use crate::manager::{self, Manager, RunningManager, StartError, source};
 use crate::messages::TakeSnapshot;
+use crate::watchdog::Watched;
 
 const HUB: ModuleId = ModuleId(1);
 
@@ -90,6 +91,15 @@ impl ManagerNode {
     /// The same, to be told to people.
     pub fn listening(&self) -> Listening {
         Listening::Manager(self.address())
+    }
+
+    /// What a watchdog looks after.
+    pub fn watched(&self) -> Vec<Watched> {
+        let mut watched = self.stack.watched();
+        watched.push(Watched::new("hub", self.running.hub.clone().recipient()));
+        let sources = self.sources.iter();
+        watched.extend(sources.map(|source| Watched::new("source", source.ping.clone())));
+        watched
     }
 
     /// Pictures of its actors.

@@ -1,5 +1,7 @@
 //! Roles as processes: each starts its nodes, says where they listen, and runs until told to stop.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::client::{ClientNode, publisher_settings};
@@ -8,23 +10,25 @@ use super::manager::ManagerNode;
 use super::server::ServerNode;
 use super::{Command, Control, Listening, NodeError, print};
 use crate::config::{self, HostPort, SipServer};
+use crate::watchdog::Watchdog;
+
+/// How long actors may take to show their counters.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) async fn server(
     settings: config::Server,
     mut control: Control,
     ready: impl FnOnce(&[Listening]),
 ) -> Result<(), NodeError> {
+    let mut watchdog = Watchdog::start();
     let node = ServerNode::start(&settings, Environment::real()?).await?;
+    watchdog.watch(node.watched());
+    watchdog.store(node.store());
+    watchdog.serving();
     ready(&node.listening);
-    loop {
-        match control.next().await {
-            Command::Show => print::counters(&node.snapshot().await),
-            Command::Reload => reload(&node, &settings),
-            Command::Stop => break,
-        }
-    }
-    farewell(node.snapshot().await);
-    node.stop().await
+    let (pictures, reload) = (async || node.snapshot().await, || reload(&node, &settings));
+    let end = obey(&mut control, &mut watchdog, pictures, reload).await;
+    node.stop().await.and(end)
 }
 
 /// An operator who has asked for it is told how it went; the server goes on either way.
@@ -40,19 +44,15 @@ pub(super) async fn manager(
     mut control: Control,
     ready: impl FnOnce(&[Listening]),
 ) -> Result<(), NodeError> {
+    let mut watchdog = Watchdog::start();
     let node = ManagerNode::start(&settings, Environment::real()?).await?;
+    watchdog.watch(node.watched());
+    watchdog.serving();
     ready(&[node.listening()]);
-    loop {
-        match control.next().await {
-            Command::Show => print::counters(&node.snapshot().await),
-            // It has nothing that could have changed.
-            Command::Reload => {}
-            Command::Stop => break,
-        }
-    }
-    farewell(node.snapshot().await);
+    let pictures = async || node.snapshot().await;
+    let end = obey(&mut control, &mut watchdog, pictures, nothing_to_reload).await;
     node.stop().await;
-    Ok(())
+    end
 }
 
 pub(super) async fn client(
@@ -60,6 +60,7 @@ pub(super) async fn client(
     mut control: Control,
     ready: impl FnOnce(&[Listening]),
 ) -> Result<(), NodeError> {
+    let mut watchdog = Watchdog::start();
     let publisher = publisher_settings(&settings.common, &settings.server);
     let mut node = ClientNode::start(
         &settings.common,
@@ -69,18 +70,13 @@ pub(super) async fn client(
     )
     .await?;
     node.link(&settings.common, &settings.manager);
+    watchdog.watch(node.watched());
+    watchdog.serving();
     ready(&node.listening);
-    loop {
-        match control.next().await {
-            Command::Show => print::counters(&node.snapshot().await),
-            // It has nothing that could have changed.
-            Command::Reload => {}
-            Command::Stop => break,
-        }
-    }
-    farewell(node.snapshot().await);
+    let pictures = async || node.snapshot().await;
+    let end = obey(&mut control, &mut watchdog, pictures, nothing_to_reload).await;
     node.stop(settings.common.unpublish_on_exit).await;
-    Ok(())
+    end
 }
 
 pub(super) async fn run(
@@ -88,6 +84,7 @@ pub(super) async fn run(
     mut control: Control,
     ready: impl FnOnce(&[Listening]),
 ) -> Result<(), NodeError> {
+    let mut watchdog = Watchdog::start();
     let server = ServerNode::start(&settings.server, Environment::real()?).await?;
     let manager = ManagerNode::start(&settings.manager, Environment::real()?).await?;
     let (to_server, to_manager) = (near(&server.listening), manager.address());
@@ -112,19 +109,27 @@ pub(super) async fn run(
 
     let mut listening = server.listening.clone();
     listening.push(manager.listening());
-    ready(&listening);
-    loop {
-        match control.next().await {
-            Command::Show => print::counters(&pictures(&manager, &client, &server).await),
-            Command::Reload => reload(&server, &settings.server),
-            Command::Stop => break,
-        }
+    for (role, watched) in [
+        ("manager", manager.watched()),
+        ("client", client.watched()),
+        ("server", server.watched()),
+    ] {
+        watchdog.watch(watched.into_iter().map(|watched| watched.in_role(role)));
     }
-    farewell(pictures(&manager, &client, &server).await);
+    watchdog.store(server.store());
+    watchdog.serving();
+    ready(&listening);
+    let end = obey(
+        &mut control,
+        &mut watchdog,
+        async || pictures(&manager, &client, &server).await,
+        || reload(&server, &settings.server),
+    )
+    .await;
     // Against the stream: the client takes its publications back while the server is still there.
     manager.stop().await;
     client.stop(settings.client.unpublish_on_exit).await;
-    server.stop().await
+    server.stop().await.and(end)
 }
 
 /// The address by which a client in the same process reaches a server: UDP if there is any.
@@ -167,6 +172,40 @@ async fn pictures(manager: &ManagerNode, client: &ClientNode, server: &ServerNod
     all
 }
 
-fn farewell(pictures: Vec<Value>) {
-    print::counters(&pictures);
+/// Obeys until told to stop, or until an actor has ended that should go on: without it the role is not what it was.
+async fn obey(
+    control: &mut Control,
+    watchdog: &mut Watchdog,
+    pictures: impl AsyncFn() -> Vec<Value>,
+    reload: impl Fn(),
+) -> Result<(), NodeError> {
+    let end = loop {
+        let command = tokio::select! {
+            command = control.next() => command,
+            actor = watchdog.ended() => break Err(NodeError::Ended(actor)),
+        };
+        match command {
+            Command::Show => show(pictures()).await,
+            Command::Reload => {
+                watchdog.reloading();
+                reload();
+                watchdog.reloaded();
+            }
+            Command::Stop => break Ok(()),
+        }
+    };
+    watchdog.stopping();
+    show(pictures()).await;
+    end
+}
+
+/// A role without files that could have changed.
+fn nothing_to_reload() {}
+
+/// Prints counters. An actor that is stuck keeps nobody from ending.
+async fn show(pictures: impl Future<Output = Vec<Value>>) {
+    match tokio::time::timeout(PATIENCE, pictures).await {
+        Ok(pictures) => print::counters(&pictures),
+        Err(_) => tracing::warn!("no counters are shown: an actor does not answer"),
+    }
 }

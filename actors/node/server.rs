@@ -20,6 +20,7 @@ use crate::registry::{Composer, Parts, Registry, claims};
 use crate::secret::{self, Exposure};
 use crate::store::{self, Persistence, Store, StoreError, StoreUrl};
 use crate::transport::Tls;
+use crate::watchdog::Watched;
 
 const REGISTRY: ModuleId = ModuleId(1);
 
@@ -218,6 +219,21 @@ impl ServerNode {
             self.stack.set_authentication(&how);
         }
         Ok(())
+    }
+
+    /// What a watchdog looks after, beside the store.
+    pub fn watched(&self) -> Vec<Watched> {
+        let mut watched = self.stack.watched();
+        let registries = self.registries.iter().zip(0..);
+        watched.extend(registries.map(|(registry, shard)| {
+            Watched::new("registry", registry.clone().recipient()).of_shard(shard)
+        }));
+        watched
+    }
+
+    /// What it keeps its state in.
+    pub fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store)
     }
 
     /// Pictures of its actors.

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
 use rollcall_core::digest::{Authentication, Credentials};
@@ -17,6 +18,10 @@ use crate::config;
 use crate::endpoint::{self, Endpoint};
 use crate::messages::{Attach, FromModule, TakeSnapshot, ToModule};
 use crate::transport::Tls;
+use crate::watchdog::Watched;
+
+/// How long an endpoint may take to close its sockets.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// How the endpoints of a node behave.
 #[derive(Clone, Debug)]
@@ -195,6 +200,15 @@ impl Stack {
         }
     }
 
+    /// What a watchdog looks after.
+    pub fn watched(&self) -> Vec<Watched> {
+        let endpoints = self.endpoints.iter().zip(0..);
+        let watched = endpoints.map(|(endpoint, shard)| {
+            Watched::new("endpoint", endpoint.clone().recipient()).of_shard(shard)
+        });
+        watched.collect()
+    }
+
     /// Pictures of all endpoints.
     pub async fn snapshot(&self) -> Vec<Value> {
         let mut pictures = Vec::new();
@@ -207,8 +221,8 @@ impl Stack {
     /// Closes the sockets and ends endpoints and threads.
     pub async fn stop(self) {
         for endpoint in &self.endpoints {
-            // An endpoint that has ended already is as good.
-            let _ = endpoint.send(endpoint::Shutdown).await;
+            // An endpoint that has ended already is as good, and one that is stuck keeps nobody.
+            let _ = endpoint.send(endpoint::Shutdown).timeout(FAREWELL).await;
         }
         for thread in self.threads {
             thread.stop();

@@ -87,6 +87,7 @@ pub(super) async fn run(
         watcher.do_send(Watch(uri.clone()));
     }
     let mut left = order.uris.len();
+    let mut end = Ok(());
     while left > 0 {
         tokio::select! {
             biased;
@@ -96,7 +97,10 @@ pub(super) async fn run(
                 Command::Stop => break,
             },
             news = heard.recv() => {
-                let Some(news) = news else { break };
+                let Some(news) = news else {
+                    end = Err(NodeError::Ended("watcher"));
+                    break;
+                };
                 left -= usize::from(matches!(news.news, News::Ended { .. }));
                 if let Some(sighting) = sighting(news, clock)
                     && seen(&sighting) == Continue::No
@@ -108,7 +112,7 @@ pub(super) async fn run(
     }
     let _ = watcher.send(Shutdown { limit: FAREWELL }).await;
     stack.stop().await;
-    Ok(())
+    end
 }
 
 /// What is worth a line.

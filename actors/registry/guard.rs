@@ -15,6 +15,7 @@ use rollcall_core::registry::{
 use rollcall_core::sip::StatusCode;
 use rollcall_core::time::Timestamp;
 
+use crate::fault::{self, Machine};
 use crate::store::{Share, Store};
 
 /// Seconds after which a client that is turned away asks again: a shard that is rebuilt needs less.
@@ -101,22 +102,26 @@ impl Guarded {
             .set_notes(tracing::enabled!(target: "rollcall::registry", tracing::Level::DEBUG));
         let core = &mut self.core;
         // Nothing of a core that panicked is used but the list of its unanswered requests, and that under guard too.
-        let result = catch_unwind(AssertUnwindSafe(|| match input {
-            // It has been loaded.
-            Input::Load(_) => {}
-            Input::Request(incoming) => core.request(now, incoming, out),
-            Input::Outcome(outcome) => core.outcome(now, outcome, out),
-            Input::Committed(op, outcome) => core.committed(now, op, outcome, out),
-            Input::Composed(composed) => core.composed(now, composed, out),
-            Input::Decide(ticket, decision) => core.decide(now, ticket, decision, out),
-            Input::Wake => core.wake(now, out),
-            #[cfg(test)]
-            Input::Panic => panic!("as a test wants it"),
-            #[cfg(test)]
-            Input::PanicAt(op, outcome) => {
-                core.committed(now, op, outcome, out);
-                out.truncate(1);
-                panic!("as a test wants it");
+        let shard = self.share.shard;
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            fault::point(Machine::Registry, shard);
+            match input {
+                // It has been loaded.
+                Input::Load(_) => {}
+                Input::Request(incoming) => core.request(now, incoming, out),
+                Input::Outcome(outcome) => core.outcome(now, outcome, out),
+                Input::Committed(op, outcome) => core.committed(now, op, outcome, out),
+                Input::Composed(composed) => core.composed(now, composed, out),
+                Input::Decide(ticket, decision) => core.decide(now, ticket, decision, out),
+                Input::Wake => core.wake(now, out),
+                #[cfg(test)]
+                Input::Panic => panic!("as a test wants it"),
+                #[cfg(test)]
+                Input::PanicAt(op, outcome) => {
+                    core.committed(now, op, outcome, out);
+                    out.truncate(1);
+                    panic!("as a test wants it");
+                }
             }
         }));
         if result.is_err() {

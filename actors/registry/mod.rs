@@ -145,6 +145,16 @@ impl Registry {
         }
     }
 
+    /// Which shard it is.
+    pub(crate) fn shard(&self) -> Shard {
+        self.shard
+    }
+
+    /// Whether it has its state.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.core.is_complete()
+    }
+
     /// Gives the core one input, and runs what it wants done, in order.
     fn feed(&mut self, now: Timestamp, input: Input) {
         let mut effects = std::mem::take(&mut self.effects);

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 use rollcall_core::registry::{Commit, CommitOutcome, OpId};
 
+use crate::fault;
+
 use super::engine::{Engine, Opened, Opener};
 use super::error::panicked;
 use super::group::{Gathered, Group};
@@ -179,6 +181,9 @@ impl Worker {
     /// Reads a shard's records on a thread of its own, so that the commits of the others go on meanwhile. The shard itself
     /// asks for none before it has its answer.
     fn reload(&mut self, share: Share, answer: Reloaded) {
+        if fault::fails(fault::Machine::Reload, share.shard) {
+            return answer(Err(StoreError::Closed));
+        }
         let reading = self.asked(|worker| {
             worker.advance()?;
             let engine = worker.engine.as_ref();

@@ -23,6 +23,7 @@ use tracing::{debug, info};
 
 use crate::alarm::{Alarm, Sleeper};
 use crate::clock::Clock;
+use crate::fault::{self, Machine};
 use crate::messages::{FromModule, ModuleInput, ModuleOutput, TakeSnapshot, ToModule};
 
 /// What a watcher claims in its endpoint's module table.
@@ -169,6 +170,7 @@ impl Handler<ToModule> for Watcher {
     type Result = ();
 
     fn handle(&mut self, ToModule(inputs): ToModule, ctx: &mut Self::Context) {
+        fault::point(Machine::Watcher, 0);
         let mut out = Vec::new();
         let now = self.clock.now();
         for input in inputs {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use rollcall::core::sip::{Message, Name};
 
 pub use super::peer::Peer;
+use crate::support::faults::Faults;
 use crate::support::process::Process;
 
 /// The presentity of most tests.
@@ -18,6 +19,8 @@ pub struct Server {
     pub udp: SocketAddr,
     pub tcp: SocketAddr,
     shards: usize,
+    /// What it can be made to do wrong.
+    pub faults: Faults,
     /// Its config file, and its store if it has one.
     folder: tempfile::TempDir,
 }
@@ -62,13 +65,16 @@ impl Server {
         let config = folder.path().join("server.toml");
         std::fs::write(&config, text).expect("a config file");
         let config = config.to_str().expect("a plain path");
-        let process = Process::rollcall(&["server", "--config", config]);
+        let faults = Faults::at(folder.path());
+        let arguments = ["server", "--config", config];
+        let process = Process::rollcall_told(folder.path(), &arguments, &[faults.variable()]);
         let (udp, tcp) = (process.listening("udp"), process.listening("tcp"));
         Self {
             process,
             udp,
             tcp,
             shards,
+            faults,
             folder,
         }
     }

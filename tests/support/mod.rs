@@ -1,5 +1,6 @@
 //! What the black-box tests share: processes that are waited for and ended, peers from packages, a SIP client by hand.
 
+pub mod faults;
 pub mod kamailio;
 pub mod process;
 pub mod sip;

@@ -38,8 +38,16 @@ impl Process {
 
     /// The same in this folder, where it finds what an earlier one left.
     pub fn rollcall_in(folder: &Path, arguments: &[&str]) -> Self {
+        Self::rollcall_told(folder, arguments, &[])
+    }
+
+    /// The same with these variables in its environment.
+    pub fn rollcall_told(folder: &Path, arguments: &[&str], variables: &[(&str, &OsStr)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rollcall"));
-        command.args(arguments).current_dir(folder);
+        command
+            .args(arguments)
+            .envs(variables.iter().copied())
+            .current_dir(folder);
         Self::start(arguments.first().copied().unwrap_or("rollcall"), command)
     }
 

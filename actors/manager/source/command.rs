@@ -303,6 +303,9 @@ async fn output(source: &CommandSource) -> Result<Vec<u8>, RunError> {
         .ok_or_else(|| io::Error::other("it is empty"))?;
     let mut child = Command::new(program)
         .args(arguments)
+        // It is not the one that the service manager waits to hear of.
+        .env_remove("NOTIFY_SOCKET")
+        .env_remove("WATCHDOG_USEC")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

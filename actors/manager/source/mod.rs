@@ -12,6 +12,7 @@ use super::hub::FromSource;
 use crate::clock::Clock;
 use crate::config::Source;
 use crate::messages::TakeSnapshot;
+use crate::watchdog::Ping;
 
 pub mod calendar;
 pub mod command;
@@ -30,6 +31,8 @@ pub struct Running {
     pub stop: Recipient<Stop>,
     /// Shows what it does.
     pub snapshot: Recipient<TakeSnapshot>,
+    /// Says that it is there.
+    pub ping: Recipient<Ping>,
 }
 
 /// Starts a source on the present arbiter; it tells `hub` from now on.
@@ -41,7 +44,8 @@ pub fn start(source: Source, clock: Clock, hub: Recipient<FromSource>) -> Runnin
             Running {
                 name,
                 stop: actor.clone().recipient(),
-                snapshot: actor.recipient(),
+                snapshot: actor.clone().recipient(),
+                ping: actor.recipient(),
             }
         }
         Source::Command(command) => {
@@ -50,7 +54,8 @@ pub fn start(source: Source, clock: Clock, hub: Recipient<FromSource>) -> Runnin
             Running {
                 name,
                 stop: actor.clone().recipient(),
-                snapshot: actor.recipient(),
+                snapshot: actor.clone().recipient(),
+                ping: actor.recipient(),
             }
         }
     }

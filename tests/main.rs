@@ -22,6 +22,7 @@ mod readme;
 mod secrets;
 mod selftest;
 mod server;
+mod shares;
 mod simulate;
 mod state_files;
 mod support;

@@ -18,6 +18,7 @@ pub mod problem;
 pub mod section;
 pub mod server;
 pub mod simulate;
+mod size;
 pub mod source;
 pub mod tls;
 pub mod value;

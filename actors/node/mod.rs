@@ -27,6 +27,7 @@ mod control;
 mod crash;
 mod environment;
 mod manager;
+mod memory;
 mod print;
 mod publish;
 mod roles;

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use rollcall_core::endpoint::{ModuleId, ModuleTable, Sharding};
+use rollcall_core::registry::{Books, Shares};
 use rollcall_core::{pidf, registry};
 use serde_json::Value;
 
 use super::authentication::{authentication, key};
 use super::certificates;
 use super::environment::{Environment, Threads};
+use super::memory;
 use super::stack::{Plan, Stack};
 use super::{Listening, NodeError};
 use crate::config::{self, Expiry};
@@ -40,9 +42,8 @@ pub struct ServerNode {
     operator: Option<operator::Listener>,
 }
 
-/// The registry's settings from what is configured.
-fn registry_settings(settings: &config::Server) -> registry::Settings {
-    let shards = usize::from(settings.shard_count());
+/// The registry's settings from what is configured. `books`: what the shards count together.
+fn registry_settings(settings: &config::Server, books: Books) -> registry::Settings {
     let presence = registry::Package {
         publication: durations(settings.publish),
         subscription: durations(settings.subscribe),
@@ -57,14 +58,20 @@ fn registry_settings(settings: &config::Server) -> registry::Settings {
         packages: vec![presence, winfo],
         registration: durations(settings.register),
         limits: registry::Limits {
-            presentities: settings.limits.presentities.div_ceil(shards),
+            presentities: settings.limits.presentities,
             publications: settings.limits.publications,
             subscriptions: settings.limits.subscriptions,
             body: settings.limits.body,
             state: settings.limits.state,
+            memory: settings.limits.memory.unwrap_or_else(memory::budget),
             ..registry::Limits::default()
         },
         pacing: settings.notify.pacing,
+        shares: Shares {
+            accounts: settings.authenticates(),
+            ..settings.limits.shares.clone()
+        },
+        books,
         // All but the last of them are tolerated.
         notify_timeouts: settings.notify.timeouts.saturating_sub(1),
         offline_document: settings.notify.offline,
@@ -121,7 +128,10 @@ impl ServerNode {
         let store = store::open(&url, persistence(settings))?;
         let mut node = Self::start_on(store, settings, environment).await?;
         if let Some(path) = settings.control_path() {
-            let desk = Desk::new(registry_settings(settings), node.registries.clone());
+            let desk = Desk::new(
+                registry_settings(settings, Books::default()),
+                node.registries.clone(),
+            );
             node.operator = Some(operator::listen(path, desk)?);
         }
         Ok(node)
@@ -168,7 +178,7 @@ impl ServerNode {
             tls: tls.clone(),
             name_servers: settings.dns.servers.clone(),
         };
-        let own = registry_settings(settings);
+        let own = registry_settings(settings, Books::new(&mut environment.entropy));
         let stack = Stack::start(&plan, &modules(&own)?, &mut environment);
         let endpoints = stack.recipients();
         let composer = (environment.threads == Threads::Own).then(Composer::start);

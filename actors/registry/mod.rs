@@ -28,7 +28,7 @@ use rollcall_core::registry::{
 use rollcall_core::sip::Method;
 use rollcall_core::time::Timestamp;
 use tokio::sync::oneshot;
-use tracing::{debug, debug_span, info};
+use tracing::{debug, debug_span, info, warn};
 
 use crate::alarm::{Alarm, Sleeper};
 use crate::clock::Clock;
@@ -203,6 +203,21 @@ impl Registry {
                         }
                     }
                     Effect::Note(note) => log(self.shard, &note),
+                    Effect::Memory {
+                        refused,
+                        used,
+                        limit,
+                    } => {
+                        if refused {
+                            warn!(
+                                used,
+                                limit,
+                                "memory is used up: new state is refused, what exists goes on"
+                            );
+                        } else {
+                            warn!(used, limit, "there is memory again: new state is taken");
+                        }
+                    }
                 }
             }
             // The first answer is the next input.

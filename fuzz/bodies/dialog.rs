@@ -131,7 +131,9 @@ impl World {
                     self.registry.composed(self.now, job.run(), &mut further);
                     self.of_registry(further);
                 }
-                registry::Effect::Note(_) | registry::Effect::Decided(..) => {}
+                registry::Effect::Note(_)
+                | registry::Effect::Memory { .. }
+                | registry::Effect::Decided(..) => {}
             }
             self.of_endpoint(wanted);
         }

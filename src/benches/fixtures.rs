@@ -189,6 +189,7 @@ impl Shard {
                     }
                     registry::Effect::Decided(..)
                     | registry::Effect::Note(_)
+                    | registry::Effect::Memory { .. }
                     | registry::Effect::Compose(_) => {}
                 }
             }

@@ -2,6 +2,7 @@
 
 use crate::pidf::PidfError;
 use crate::pidf::patch::PatchError;
+use crate::registry::Over;
 use crate::sip::{Head, HeaderError, Name, StatusCode};
 
 /// Why a PUBLISH is refused (RFC 3903, 6).
@@ -74,6 +75,9 @@ pub enum PublishError {
         /// Seconds after which to try again.
         retry_after: u32,
     },
+    /// The sender's share, or the node, is used up.
+    #[error("{0}")]
+    Over(#[from] Over),
     /// The store did not take the change.
     #[error("the change could not be stored")]
     NotStored {
@@ -105,6 +109,7 @@ impl PublishError {
             }
             Self::BadHeader(error) => error.status(),
             Self::TooManyPublications(_) | Self::NotYours(_) => StatusCode::FORBIDDEN,
+            Self::Over(over) => over.status(),
             Self::Full { .. } | Self::NotStored { .. } => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -120,6 +125,7 @@ impl PublishError {
             | Self::TooManyPublications(_)
             | Self::StateTooLarge { .. }
             | Self::NotYours(_)
+            | Self::Over(_)
             | Self::Full { .. } => Some(self.to_string()),
             Self::NotFound(_)
             | Self::BadEvent { .. }
@@ -147,6 +153,7 @@ impl PublishError {
             Self::UnsupportedEncoding => {
                 head.line(Name::AcceptEncoding, "identity");
             }
+            Self::Over(over) => over.write(head),
             Self::Full { retry_after } | Self::NotStored { retry_after } => {
                 head.line(Name::RetryAfter, retry_after);
             }

@@ -60,7 +60,7 @@ impl Registry {
             dialog.tag,
             0,
         ));
-        let row = self.presentities.open(asked.package, aor);
+        let row = self.open_presentity(asked.package, aor);
         self.compose(now, row, out);
         let LocalTag { shard, dialog: tag } = dialog.tag;
         let (watcher, id) = (dialog.watcher(), format!("{shard:x}-{tag:x}"));
@@ -81,8 +81,9 @@ impl Registry {
                 event: Event::Timeout,
                 expiration: None,
             };
-            if self.wait(now, &aor.into(), &watcher.uri, watcher.id.clone(), out) {
-                self.tell_winfo(now, asked.package, aor, watcher, out);
+            let (aor, owner) = (aor.into(), self.owner(incoming));
+            if self.wait(now, &aor, &watcher.uri, watcher.id.clone(), owner, out) {
+                self.tell_winfo(now, asked.package, &aor, watcher, out);
             }
         }
     }

@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
+use super::books::What;
 use super::commit::{Held, Lock};
+use super::ledger::NOBODY;
 use super::rows::{Timer, index};
 use super::store::{Change, Record, RecordKey, Standing, Version, WatcherRecord};
 use super::watchers::Known;
@@ -165,7 +167,7 @@ impl Registry {
         let found = found.map(|(row, _)| row);
         let before = found.and_then(|row| self.take_out(row));
         if let Some(handling) = handling {
-            self.authorizations.insert(Known {
+            let known = Known {
                 record: WatcherRecord {
                     aor: aor.clone(),
                     watcher: watcher.clone(),
@@ -174,7 +176,10 @@ impl Registry {
                 },
                 version,
                 give_up: None,
-            });
+                owner: NOBODY,
+            };
+            self.ledger.grow(known.size() as i64);
+            self.authorizations.insert(known);
         }
         let treated = self.handling(&aor, &watcher);
         let event = match treated {
@@ -251,13 +256,14 @@ impl Registry {
     }
 
     /// A watcher waits for a decision from now on, unless there is one, or it waits already. Whether it waits under
-    /// this id.
+    /// this id. It counts for its owner as a subscription does, and nobody who has as many as he may is remembered.
     pub(super) fn wait(
         &mut self,
         now: Timestamp,
         aor: &Arc<str>,
         watcher: &str,
         id: String,
+        owner: u32,
         out: &mut Vec<Effect>,
     ) -> bool {
         let watcher: Arc<str> = watcher.into();
@@ -267,6 +273,14 @@ impl Registry {
             || self.authorizations.has(aor, &watcher)
             || self.authorizations.deciding.contains(&names)
         {
+            return false;
+        }
+        let room = self.room(size_of::<Known>());
+        if room
+            .and_then(|()| self.charge(owner, What::Subscriptions, 1))
+            .is_err()
+        {
+            self.counters.not_waiting += 1;
             return false;
         }
         let record = WatcherRecord {
@@ -280,23 +294,26 @@ impl Registry {
             expect: None,
             record: Some(Record::Watcher(record.clone())),
         };
-        self.take_in(record, 1);
+        self.take_in(record, 1, owner);
         self.clean_up(vec![change], out);
         true
     }
 
-    /// Makes the row of a stored record.
-    pub(super) fn take_in(&mut self, record: WatcherRecord, version: Version) {
+    /// Makes the row of a stored record, which counts for its owner already.
+    pub(super) fn take_in(&mut self, record: WatcherRecord, version: Version, owner: u32) {
         let give_up = matches!(record.standing, Standing::Waiting { .. }).then(|| {
             let row = index(self.authorizations.rows.vacant_key());
             let at = record.since + self.settings.keep_waiting;
             self.wheel.insert(at, Timer::GiveUp(row))
         });
-        self.authorizations.insert(Known {
+        let known = Known {
             record,
             version,
             give_up,
-        });
+            owner,
+        };
+        self.ledger.grow(known.size() as i64);
+        self.authorizations.insert(known);
     }
 
     fn take_out(&mut self, row: u32) -> Option<Known> {
@@ -304,6 +321,8 @@ impl Registry {
         if let Some(timer) = known.give_up {
             self.wheel.cancel(timer);
         }
+        self.ledger.grow(-(known.size() as i64));
+        self.ledger.credit(known.owner, What::Subscriptions, 1);
         Some(known)
     }
 

@@ -154,7 +154,20 @@ impl Registry {
             Compositor::Watchers => (Some(Bytes::new()), None, None),
         };
         self.adopt(now, row, body, content_type, changes_at);
+        self.charge_composed(row);
         true
+    }
+
+    /// Counts the memory of what was composed.
+    pub(super) fn charge_composed(&mut self, row: u32) {
+        let Some(presentity) = self.presentities.get_mut(row) else {
+            return;
+        };
+        let size = u32::try_from(presentity.composed_size()).unwrap_or(u32::MAX);
+        let before = std::mem::replace(&mut presentity.charged, size);
+        if size != before {
+            self.ledger.grow(i64::from(size) - i64::from(before));
+        }
     }
 
     /// A presentity's state is this from now on; `None`: nothing is published.
@@ -242,6 +255,7 @@ impl Registry {
             let package = package.and_then(|package| self.settings.packages.get(package));
             let content_type = package.and_then(|package| package.body_types.first().cloned());
             self.adopt(now, row, body, content_type, changes_at);
+            self.charge_composed(row);
         } else {
             self.counters.compositions_failed += 1;
         }

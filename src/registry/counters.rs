@@ -7,6 +7,14 @@ pub struct Counters {
     pub requests: u64,
     /// Requests answered with a failure.
     pub refused: u64,
+    /// Those of them that were refused because their account or address has as much as it may (403).
+    pub over_share: u64,
+    /// Those of them that were refused because their account or address asks too often (503; 500 by a proxy).
+    pub over_rate: u64,
+    /// Those of them that were refused because `limits.memory` is used up (503).
+    pub over_memory: u64,
+    /// Watchers that are not remembered as waiting, because their account or address has as much as it may.
+    pub not_waiting: u64,
     /// Requests that waited for an earlier one of the same presentity or dialog to be stored.
     pub queued: u64,
     /// Initial publications.

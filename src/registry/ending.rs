@@ -1,6 +1,8 @@
 //! The end of a subscription: by time, by its watcher, by us, or by what NOTIFY was answered (RFC 6665, 4.2.2).
 
+use super::books::What;
 use super::commit::Lock;
+use super::rows::Subscription;
 use super::{Effect, Note, Registry};
 use crate::subscription::{EndReason, Flight, Lost, State};
 use crate::time::Timestamp;
@@ -90,9 +92,17 @@ impl Registry {
     }
 
     pub(super) fn remove_subscription(&mut self, watcher: u32) {
+        let dialog = self.subscriptions.get(watcher).map(|held| held.dialog);
+        let dialog = dialog.and_then(|row| self.subscriptions.dialog(row));
+        let size = dialog.map_or(0, |dialog| dialog.size());
+        let dialogs = self.subscriptions.dialogs.len();
         let Some(gone) = self.subscriptions.remove(watcher) else {
             return;
         };
+        let last = self.subscriptions.dialogs.len() < dialogs;
+        let size = Subscription::SIZE + if last { size } else { 0 };
+        self.ledger.grow(-(size as i64));
+        self.ledger.credit(gone.owner, What::Subscriptions, 1);
         self.wheel.cancel(gone.expire);
         if let Flight::Holding { timer } = gone.notifier.flight() {
             self.wheel.cancel(timer);
@@ -116,6 +126,7 @@ impl Registry {
             && presentity.watchers.is_empty()
         {
             presentity.forget_read();
+            self.charge_composed(gone.presentity);
         }
         self.release_presentity(gone.presentity);
     }

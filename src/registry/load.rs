@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use super::books::What;
+use super::ledger::NOBODY;
 use super::publications::Publication;
 use super::rows::{Timer, index};
 use super::settings::Compositor;
-use super::store::{Change, PublicationRecord, Record, SubscriptionRecord, Version};
+use super::store::{Change, PublicationRecord, Record, Standing, SubscriptionRecord, Version};
 use super::{Effect, Registry};
 use crate::subscription::{Dialog, EndReason, Notify, State};
 use crate::time::{TimerKey, Timestamp};
@@ -38,7 +40,12 @@ impl Registry {
             let kept = match record {
                 Record::Publication(record) => self.load_publication(now, record, version),
                 Record::Watcher(record) => {
-                    self.take_in(record, version);
+                    let owner = match record.standing {
+                        Standing::Waiting { .. } => self.owner_of_aor(&record.watcher),
+                        Standing::Decided(_) => NOBODY,
+                    };
+                    self.ledger.load(owner, What::Subscriptions, 1);
+                    self.take_in(record, version, owner);
                     true
                 }
                 Record::Subscription(record) => {
@@ -84,7 +91,8 @@ impl Registry {
             };
             if self.handling(&record.aor, &watcher) == Handling::Confirm {
                 let id = format!("{:x}-{:x}", record.shard, record.dialog);
-                self.wait(now, &record.aor, &watcher, id, out);
+                let owner = self.owner_of_aor(&watcher);
+                self.wait(now, &record.aor, &watcher, id, owner, out);
             }
         }
         let rows: Vec<u32> = self
@@ -121,7 +129,16 @@ impl Registry {
         if record.expires_at <= now {
             return false;
         }
-        let row = self.presentities.open(package, &record.aor);
+        let (owner, body) = (self.owner_of_aor(&record.aor), record.body.len());
+        self.ledger.load(owner, What::Publications, 1);
+        self.ledger.load(owner, What::Bytes, body as u64);
+        self.ledger.grow(Publication::size(body) as i64);
+        let row = self.open_presentity(package, &record.aor);
+        let first = self.presentities.get(row);
+        if first.is_some_and(|row| row.publications.is_empty()) {
+            // It was there before.
+            self.ledger.add_presentity(u64::MAX);
+        }
         if let Some(presentity) = self.presentities.get_mut(row) {
             presentity.insert(Publication::new(
                 &mut self.wheel,
@@ -129,6 +146,7 @@ impl Registry {
                 record,
                 version,
                 None,
+                owner,
             ));
         }
         true
@@ -159,13 +177,22 @@ impl Registry {
         }
         dialog.forget_connection();
         dialog.forget_contact();
+        let owner = if self.settings.shares.accounts {
+            self.owner_of_aor(&dialog.watcher())
+        } else {
+            let shares = &self.settings.shares;
+            self.ledger
+                .open(shares, shares.source(record.flow.remote.ip()))
+        };
+        self.ledger.load(owner, What::Subscriptions, 1);
         let SubscriptionRecord {
             aor,
             event_id,
             expires_at,
             ..
         } = record;
-        let row = self.insert_subscription(package, dialog, &aor, event_id, expires_at, version);
+        let row =
+            self.insert_subscription(package, dialog, &aor, event_id, expires_at, version, owner);
         let timer = self.wake_soon(now, Timer::Resume(row));
         if let Some(subscription) = self.subscriptions.get_mut(row) {
             subscription.notifier.hold(timer);

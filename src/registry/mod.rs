@@ -13,11 +13,15 @@
 
 mod admit;
 mod authorization;
+mod bill;
+mod books;
+mod bounds;
 mod codec;
 mod commit;
 mod composing;
 mod counters;
 mod ending;
+mod ledger;
 mod load;
 mod publications;
 mod publish;
@@ -26,6 +30,7 @@ mod registrar;
 mod rows;
 mod settings;
 mod settle;
+mod shares;
 mod snapshot;
 pub mod store;
 mod subscribe;
@@ -48,11 +53,13 @@ use crate::slots::Slots;
 use crate::time::{Timestamp, Wheel};
 
 pub use authorization::{DecideError, Decision};
+pub use books::Books;
 pub use codec::RecordError;
 pub use composing::{Composed, Job};
 pub use counters::Counters;
 pub use registrar::options;
 pub use settings::{Compositor, Durations, Limits, Package, Registrar, Settings};
+pub use shares::{Over, Share, Shares};
 pub use snapshot::{BindingRow, PresentityRow, PublicationRow, Snapshot, SubscriptionRow};
 pub use store::{
     BindingRecord, Change, Commit, CommitOutcome, OpId, PublicationRecord, Record, RecordKey, Span,
@@ -61,6 +68,7 @@ pub use store::{
 pub use watchers::WatcherRow;
 
 use commit::Pending;
+use ledger::Ledger;
 use register::Bindings;
 use rows::{Presentities, Subscriptions, Timer};
 use watchers::Authorizations;
@@ -80,6 +88,15 @@ pub enum Effect {
     Decided(u64, Result<usize, DecideError>),
     /// For the log: see [`Settings::notes`].
     Note(Note),
+    /// For the log: new state is refused for want of memory from now on, or is taken again.
+    Memory {
+        /// Which of both.
+        refused: bool,
+        /// Bytes that the rows of the node take.
+        used: u64,
+        /// Bytes that they may take.
+        limit: u64,
+    },
 }
 
 /// Something for the log.
@@ -140,6 +157,7 @@ pub struct Registry {
     strangers: Slots<SubscriptionRecord>,
     pending: Pending,
     etags: EntityTags,
+    ledger: Ledger,
     /// Upper half of NOTIFY tokens: counted, from a random start, so that outcomes of before a rebuild find nothing.
     sendings: u32,
     counters: Counters,
@@ -157,6 +175,7 @@ impl Registry {
             strangers: Slots::new(),
             pending: Pending::new(shard, entropy.next_u64()),
             etags: EntityTags::new(shard, epoch),
+            ledger: Ledger::new(settings.books.clone(), settings.limits.memory),
             // The upper half is as random as the whole.
             sendings: (entropy.next_u64() >> 32) as u32,
             wheel: Wheel::new(),
@@ -172,7 +191,9 @@ impl Registry {
     pub fn request(&mut self, now: Timestamp, incoming: Incoming, out: &mut Vec<Effect>) {
         self.wake(now, out);
         self.counters.requests += 1;
-        self.dispatch(now, incoming, out);
+        if self.ask(now, &incoming, out) {
+            self.dispatch(now, incoming, out);
+        }
     }
 
     /// A NOTIFY ended.
@@ -183,6 +204,7 @@ impl Registry {
 
     /// Does what is due.
     pub fn wake(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        self.tell_memory(now, false, out);
         while let Some((_, timer)) = self.wheel.pop(now) {
             match timer {
                 Timer::Lapse { presentity } => self.lapse(now, presentity, out),

@@ -16,6 +16,8 @@ pub(super) struct Publication {
     /// The body as read. Kept only while several small publications of a watched presentity are composed again and again:
     /// it takes 3 to 25 times the memory of the body.
     pub document: Option<Box<Document>>,
+    /// Whom it counts for.
+    pub owner: u32,
     /// Which services it has that nobody else publishes (docs/adr/0007), once that was asked.
     services: Option<Box<[u64]>>,
 }
@@ -28,21 +30,34 @@ impl Publication {
         record: PublicationRecord,
         version: Version,
         document: Option<Box<Document>>,
+        owner: u32,
     ) -> Self {
         Self {
             lapse: wheel.insert(record.expires_at, Timer::Lapse { presentity }),
             record,
             version,
             document,
+            owner,
             services: None,
         }
     }
 
     /// It has another body.
-    pub fn replace(&mut self, record: PublicationRecord, document: Option<Box<Document>>) {
+    pub fn replace(
+        &mut self,
+        record: PublicationRecord,
+        document: Option<Box<Document>>,
+        owner: u32,
+    ) {
         self.record = record;
+        self.owner = owner;
         self.document = document;
         self.services = None;
+    }
+
+    /// Bytes of memory that one with such a body takes.
+    pub const fn size(body: usize) -> usize {
+        size_of::<Self>() + 256 + body
     }
 
     /// Reads the body if it is not kept as read.

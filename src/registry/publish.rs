@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::bill::Bill;
 use super::commit::{Held, Lock};
 use super::composing::AT_ONCE;
 use super::publications::Publication;
 use super::rows::Timer;
 use super::store::{Change, PublicationRecord, Record};
-use super::{Asker, Effect, Note, Registry, Stranger, presentity, seconds};
+use super::{Asker, Effect, Note, Over, Registry, Stranger, presentity, seconds};
 use crate::exchange::{Incoming, Reply, TransactionId};
 use crate::pidf;
 use crate::presence;
@@ -38,6 +39,7 @@ enum Step {
         record: PublicationRecord,
         document: Option<Box<pidf::Document>>,
         body_is_new: bool,
+        bill: Bill,
     },
     /// The record with this order goes.
     Remove { order: u64 },
@@ -49,19 +51,16 @@ impl Registry {
             Ok(target) => target,
             Err(error) => return self.refuse_publish(&incoming, &error, out),
         };
-        let found = self.presentities.find(package, &aor);
-        if found.is_none() && self.presentities.len() >= self.settings.limits.presentities {
-            let full = PublishError::Full {
-                retry_after: self.settings.retry_after,
-            };
-            return self.refuse_publish(&incoming, &full, out);
-        }
-        let row = found.unwrap_or_else(|| self.presentities.open(package, &aor));
+        let row = self.open_presentity(package, &aor);
         let Some(incoming) = self.enqueue(Lock::Presentity(row), incoming, out) else {
             return;
         };
         if let Err(error) = self.decide_publish(now, row, &incoming, out) {
             self.refuse_publish(&incoming, &error, out);
+            if let PublishError::Over(over) = error {
+                self.count_over(over);
+                self.tell_memory(now, matches!(over, Over::Memory { .. }), out);
+            }
         }
         self.release_presentity(row);
     }
@@ -120,6 +119,13 @@ impl Registry {
             },
             other => other,
         };
+        let bill = match &action {
+            Action::Create(content) => self.bill(row, None, content.body.len(), incoming)?,
+            Action::Modify(index, content) => {
+                self.bill(row, Some(*index), content.body.len(), incoming)?
+            }
+            Action::Refresh(_) | Action::Remove(_) | Action::Nothing => Bill::NOTHING,
+        };
         let expires = self.spread(expires, min);
         let etag = self.etags.give(&mut self.entropy);
         let Some(presentity) = self.presentities.get(row) else {
@@ -165,6 +171,7 @@ impl Registry {
                     record,
                     document,
                     body_is_new,
+                    bill,
                 },
             )
         };
@@ -245,6 +252,9 @@ impl Registry {
             expires,
         } = publishing;
         if !stored {
+            if let Step::Put { bill, .. } = &step {
+                self.give_back(*bill);
+            }
             let error = PublishError::NotStored {
                 retry_after: self.settings.retry_after,
             };
@@ -268,7 +278,12 @@ impl Registry {
         let (change, told) = match (step, index) {
             (Step::Remove { .. }, Some(index)) => {
                 let gone = presentity.publications.remove(index);
+                let last = presentity.publications.is_empty();
                 self.wheel.cancel(gone.lapse);
+                self.pay_back(gone.owner, gone.record.body.len());
+                if last {
+                    self.ledger.remove_presentity();
+                }
                 self.counters.removed += 1;
                 ("removed", true)
             }
@@ -278,6 +293,7 @@ impl Registry {
                     mut record,
                     document,
                     body_is_new,
+                    bill,
                 },
                 Some(index),
             ) => {
@@ -294,7 +310,11 @@ impl Registry {
                 }
                 held.version += 1;
                 if body_is_new {
-                    held.replace(record, document);
+                    let (owner, before) = (held.owner, held.record.body.len());
+                    let body = record.body.len();
+                    held.replace(record, document, bill.owner);
+                    self.pay_back(owner, before);
+                    self.ledger.grow(Publication::size(body) as i64);
                     self.counters.modified += 1;
                     // Even with the same body it is the latest now; composing shows whether that makes a difference.
                     ("modified", true)
@@ -306,11 +326,17 @@ impl Registry {
             }
             (
                 Step::Put {
-                    record, document, ..
+                    record,
+                    document,
+                    bill,
+                    ..
                 },
                 None,
             ) => {
-                let publication = Publication::new(&mut self.wheel, row, record, 1, document);
+                self.ledger
+                    .grow(Publication::size(record.body.len()) as i64);
+                let wheel = &mut self.wheel;
+                let publication = Publication::new(wheel, row, record, 1, document, bill.owner);
                 presentity.insert(publication);
                 self.counters.published += 1;
                 ("created", true)
@@ -344,21 +370,39 @@ impl Registry {
                 return true;
             }
             self.wheel.cancel(held.lapse);
-            gone.push((held.removal(), held.record.etag.clone()));
+            let cost = (held.owner, held.record.body.len());
+            gone.push((held.removal(), held.record.etag.clone(), cost));
             false
         });
+        let last = presentity.publications.is_empty();
         if gone.is_empty() {
             return;
         }
         self.counters.lapsed += gone.len() as u64;
         let mut changes = Vec::with_capacity(gone.len());
-        for (change, etag) in gone {
+        if last {
+            self.ledger.remove_presentity();
+        }
+        for (change, etag, (owner, body)) in gone {
+            self.pay_back(owner, body);
             changes.push(change);
             self.note_publication(row, etag, "lapsed", out);
         }
         self.clean_up(changes, out);
         self.touched(now, row, out);
         self.release_presentity(row);
+    }
+
+    /// The row of an address, made if there is none.
+    pub(super) fn open_presentity(&mut self, package: usize, aor: &str) -> u32 {
+        let before = self.presentities.len();
+        let row = self.presentities.open(package, aor);
+        if self.presentities.len() > before
+            && let Some(presentity) = self.presentities.get(row)
+        {
+            self.ledger.grow(presentity.size() as i64);
+        }
+        row
     }
 
     /// Forgets a presentity of which nothing is left.
@@ -370,6 +414,8 @@ impl Registry {
             return;
         }
         if let Some(presentity) = self.presentities.remove(row) {
+            let size = presentity.size() as i64 + i64::from(presentity.charged);
+            self.ledger.grow(-size);
             for timer in presentity.timers() {
                 self.wheel.cancel(timer);
             }

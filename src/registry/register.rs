@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use crate::slots::Slots;
 
+use super::books::What;
 use super::commit::{Held, Lock};
 use super::registrar::{
     Asked, Bound, GRUU, OUTBOUND, RegisterError, Step, contact, decide, supports, uses_outbound,
 };
 use super::rows::{Timer, index};
 use super::store::{BindingRecord, Change, Record, RecordKey, Version};
-use super::{Effect, Note, Registry, Stranger, presentity, seconds};
+use super::{Effect, Note, Over, Registry, Stranger, presentity, seconds};
 use crate::exchange::{Incoming, Reply};
 use crate::keyed::{KeyedMap, Secret};
 use crate::sip::{Head, Name, StatusCode, Uri, date};
@@ -26,6 +27,8 @@ pub(super) struct Binding {
     /// The contact as read, for comparing.
     uri: Uri,
     unbind: TimerKey,
+    /// Whom it counts for.
+    owner: u32,
 }
 
 /// An address of record with its bindings.
@@ -91,6 +94,11 @@ pub(super) struct Registering {
     pub incoming: Incoming,
     row: u32,
     pub changes: Vec<Change>,
+    owner: u32,
+    /// The contacts that are new, which its sender's share was charged with.
+    more: usize,
+    /// They are the first ones of the address of record.
+    first: bool,
 }
 
 impl Registry {
@@ -99,25 +107,34 @@ impl Registry {
             Ok(aor) => aor,
             Err(error) => return self.refuse_register(&incoming, &error, out),
         };
-        let full = self.bindings.rows.len() >= self.settings.limits.presentities;
-        if full && !self.bindings.index.contains_key(aor.as_str()) {
-            let error = RegisterError::Full {
-                retry_after: self.settings.retry_after,
-            };
-            return self.refuse_register(&incoming, &error, out);
-        }
         let row = self.bindings.open(&aor);
         let Some(incoming) = self.enqueue(Lock::Bindings(row), incoming, out) else {
             return;
         };
-        match self.decide_register(now, row, &incoming) {
-            Err(error) => self.refuse_register(&incoming, &error, out),
-            Ok(changes) if changes.is_empty() => self.list_bindings(now, row, &incoming, out),
-            Ok(changes) => {
+        let decided = self.decide_register(now, row, &incoming);
+        let decided = decided.and_then(|changes| {
+            let bill = self.bill_contacts(row, &changes, &incoming)?;
+            Ok((changes, bill))
+        });
+        match decided {
+            Err(error) => {
+                self.refuse_register(&incoming, &error, out);
+                if let RegisterError::Over(over) = error {
+                    self.count_over(over);
+                    self.tell_memory(now, matches!(over, Over::Memory { .. }), out);
+                }
+            }
+            Ok((changes, _)) if changes.is_empty() => {
+                self.list_bindings(now, row, &incoming, out);
+            }
+            Ok((changes, (owner, more, first))) => {
                 let registering = Registering {
                     incoming,
                     row,
                     changes: changes.clone(),
+                    owner,
+                    more,
+                    first,
                 };
                 let held = Held::Register(Box::new(registering));
                 self.commit(Some(Lock::Bindings(row)), changes, held, out);
@@ -223,8 +240,15 @@ impl Registry {
             incoming,
             row,
             changes,
+            owner,
+            more,
+            first,
         } = registering;
         if !stored {
+            self.ledger.credit(owner, What::Bindings, more as u64);
+            if first {
+                self.ledger.remove_registered();
+            }
             let error = RegisterError::NotStored {
                 retry_after: self.settings.retry_after,
             };
@@ -234,14 +258,16 @@ impl Registry {
             return;
         };
         let was_bound = !registered.bindings.is_empty();
+        let mut counted = Vec::with_capacity(changes.len());
         for change in changes {
             let index = registered
                 .bindings
                 .iter()
                 .position(|held| held.record.key() == change.key);
-            if let Some(index) = index {
-                let old = registered.bindings.remove(index);
+            let old = index.map(|index| registered.bindings.remove(index));
+            if let Some(old) = &old {
                 self.wheel.cancel(old.unbind);
+                counted.push((old.owner, old.size(), false));
             }
             let version = change.version();
             match change.record {
@@ -252,15 +278,30 @@ impl Registry {
                         continue;
                     };
                     let unbind = self.wheel.insert(record.expires_at, Timer::Unbind(row));
-                    registered.bindings.push(Binding {
+                    let owner = old.map_or(owner, |old| {
+                        // It lives on, and so counts on.
+                        self.ledger.load(old.owner, What::Bindings, 1);
+                        old.owner
+                    });
+                    let binding = Binding {
                         record,
                         version,
                         uri,
                         unbind,
-                    });
+                        owner,
+                    };
+                    counted.push((owner, binding.size(), true));
+                    registered.bindings.push(binding);
                 }
                 Some(_) | None => self.counters.unbound += 1,
             }
+        }
+        let last = registered.bindings.is_empty();
+        for (owner, size, is_there) in counted {
+            self.count_binding(owner, size, is_there);
+        }
+        if last && (was_bound || first) {
+            self.ledger.remove_registered();
         }
         self.list_bindings(now, row, &incoming, out);
         self.note_bindings(row, out);
@@ -272,15 +313,24 @@ impl Registry {
         let Ok(uri) = Uri::parse(&record.contact) else {
             return false;
         };
+        let owner = self.owner_of_aor(&record.aor);
         let row = self.bindings.open(&record.aor);
         let unbind = self.wheel.insert(record.expires_at, Timer::Unbind(row));
         if let Some(registered) = self.bindings.rows.get_mut(row as usize) {
-            registered.bindings.push(Binding {
+            if registered.bindings.is_empty() {
+                // It was there before.
+                self.ledger.add_registered(u64::MAX);
+            }
+            let binding = Binding {
                 record,
                 version,
                 uri,
                 unbind,
-            });
+                owner,
+            };
+            self.ledger.load(owner, What::Bindings, 1);
+            self.ledger.grow(binding.size() as i64);
+            registered.bindings.push(binding);
         }
         true
     }
@@ -316,16 +366,25 @@ impl Registry {
             return;
         };
         let mut changes = Vec::new();
+        let mut gone = Vec::new();
         registered.bindings.retain(|held| {
             if held.record.expires_at > now {
                 return true;
             }
             self.wheel.cancel(held.unbind);
             changes.push(held.removal());
+            gone.push((held.owner, held.size()));
             false
         });
+        let last = registered.bindings.is_empty();
         if changes.is_empty() {
             return;
+        }
+        if last {
+            self.ledger.remove_registered();
+        }
+        for (owner, size) in gone {
+            self.count_binding(owner, size, false);
         }
         self.counters.unbound += changes.len() as u64;
         self.clean_up(changes, out);
@@ -393,6 +452,20 @@ impl Registry {
 }
 
 impl Binding {
+    /// Bytes of memory that it takes, with its part of the row.
+    fn size(&self) -> usize {
+        let record = &self.record;
+        let texts = [
+            &record.contact,
+            &record.call_id,
+            &record.path,
+            &record.params,
+        ];
+        let texts: usize = texts.into_iter().map(|text| text.len()).sum();
+        // The contact is there as text and as read.
+        size_of::<Self>() + texts + record.contact.len() + record.aor.len() + 192
+    }
+
     fn removal(&self) -> Change {
         Change {
             key: self.record.key(),

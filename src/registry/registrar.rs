@@ -8,6 +8,7 @@ use crate::sip::{Head, HeaderError, Message, Name, NameAddr, Params, Scheme, Sta
 use crate::time::Timestamp;
 
 use super::settings::Settings;
+use super::shares::Over;
 use super::store::BindingRecord;
 
 /// Option tag of RFC 3327.
@@ -84,6 +85,8 @@ pub(super) enum RegisterError {
     TooManyContacts(usize),
     #[error("no room for another address of record")]
     Full { retry_after: u32 },
+    #[error("{0}")]
+    Over(#[from] Over),
     #[error("the change could not be stored")]
     NotStored { retry_after: u32 },
 }
@@ -100,6 +103,7 @@ impl RegisterError {
             Self::IntervalTooBrief(_) => StatusCode::INTERVAL_TOO_BRIEF,
             Self::OutOfOrder => StatusCode::SERVER_INTERNAL_ERROR,
             Self::LeadsBack | Self::TooManyContacts(_) | Self::NotYours(_) => StatusCode::FORBIDDEN,
+            Self::Over(over) => over.status(),
             Self::Full { .. } | Self::NotStored { .. } => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -114,6 +118,7 @@ impl RegisterError {
             | Self::LeadsBack
             | Self::TooManyContacts(_)
             | Self::NotYours(_)
+            | Self::Over(_)
             | Self::Full { .. } => Some(self.to_string()),
             Self::NotFound(_)
             | Self::IntervalTooBrief(_)
@@ -129,6 +134,7 @@ impl RegisterError {
             Self::IntervalTooBrief(min) => {
                 head.line(Name::MinExpires, min);
             }
+            Self::Over(over) => over.write(head),
             Self::Full { retry_after } | Self::NotStored { retry_after } => {
                 head.line(Name::RetryAfter, retry_after);
             }

@@ -61,6 +61,12 @@ impl Pace {
     }
 }
 
+/// Bytes of the entries of a row in tables and timers, and of what an allocator adds to its parts.
+const ENTRIES: usize = 96;
+
+/// How much more memory a document takes as read, about.
+const AS_READ: usize = 6;
+
 /// The version of a presentity that was never composed.
 pub(super) const FIRST: u32 = 1;
 
@@ -88,6 +94,8 @@ pub(super) struct Presentity {
     pub pace: Pace,
     /// When the watchers that stand before this place are told, those behind it having been told.
     pub telling: Option<(TimerKey, u32)>,
+    /// Bytes of memory that are counted for the composed state, and for documents as read.
+    pub charged: u32,
     /// Of a presentity whose watchers are watched.
     pub winfo: Option<Box<Winfo>>,
 }
@@ -113,6 +121,25 @@ impl Presentity {
         for held in &mut self.publications {
             held.document = None;
         }
+    }
+
+    /// Bytes of memory that the row takes, with its entries in tables; what is published and who watches apart.
+    pub fn size(&self) -> usize {
+        size_of::<Self>() + self.aor.len() + ENTRIES
+    }
+
+    /// Bytes of memory for the composed state, unless it is the document itself, and for documents as read.
+    pub fn composed_size(&self) -> usize {
+        let own = match &*self.publications {
+            [only] if only.record.body.as_ptr() == self.body.as_ptr() => 0,
+            _ => self.body.len(),
+        };
+        let kept = self
+            .publications
+            .iter()
+            .filter(|held| held.document.is_some());
+        let read: usize = kept.map(|held| held.record.body.len()).sum();
+        own + read * AS_READ
     }
 
     /// There is something new to tell.
@@ -185,6 +212,7 @@ impl Presentities {
             change: None,
             pace: Pace::Open,
             telling: None,
+            charged: 0,
             winfo: None,
         }));
         self.index[package].insert(aor, row);
@@ -222,11 +250,16 @@ pub(super) struct Subscription {
     /// How its watcher is treated.
     pub handling: Handling,
     pub notifier: Notifier,
+    /// Whom it counts for.
+    pub owner: u32,
     /// Gone for the watcher, but a commit about its dialog is under way: it is taken out after that.
     pub doomed: Option<Lost>,
 }
 
 impl Subscription {
+    /// Bytes of memory that one takes, its dialog apart.
+    pub const SIZE: usize = size_of::<Self>() + ENTRIES / 2;
+
     /// `id` of its Event.
     pub fn event_id(&self) -> Option<&Arc<str>> {
         self.event_id.as_deref()

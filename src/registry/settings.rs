@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::books::Books;
+use super::shares::Shares;
 use crate::pidf;
 use crate::watcherinfo::{self, Handling};
 
@@ -112,7 +114,7 @@ impl Package {
 /// Bounds that keep one peer from taking everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Presentities of a shard, and as many addresses of record.
+    /// Presentities of the node with publications, and as many addresses of record with contacts.
     pub presentities: usize,
     /// Publications of a presentity.
     pub publications: usize,
@@ -124,6 +126,8 @@ pub struct Limits {
     pub body: usize,
     /// Bytes of all published bodies of a presentity. What is composed of them goes to each watcher.
     pub state: usize,
+    /// Bytes of memory that the rows of the node may take; beyond it new state is refused.
+    pub memory: u64,
     /// Watchers of a presentity that wait for a decision, and as many decided about.
     pub watchers: usize,
 }
@@ -137,6 +141,7 @@ impl Default for Limits {
             bindings: 32,
             body: 65_536,
             state: 2_097_152,
+            memory: u64::MAX,
             watchers: 10_000,
         }
     }
@@ -162,6 +167,10 @@ pub struct Settings {
     pub registration: Durations,
     /// Bounds.
     pub limits: Limits,
+    /// Bounds of each account and address.
+    pub shares: Shares,
+    /// What the shards of a node count together.
+    pub books: Books,
     /// Granted durations are cut by a random part of up to this many percent, so that a crowd that came together does
     /// not come back together. Never below the minimum.
     pub spread_percent: u32,
@@ -199,6 +208,8 @@ impl Default for Settings {
                 max: 86_400,
             },
             limits: Limits::default(),
+            shares: Shares::default(),
+            books: Books::default(),
             spread_percent: 0,
             pacing: Duration::ZERO,
             notify_timeouts: 1,

@@ -21,6 +21,10 @@ pub struct Snapshot {
     pub subscription_count: usize,
     /// All bindings.
     pub binding_count: usize,
+    /// Accounts and addresses that have something here, or asked not long ago.
+    pub owner_count: usize,
+    /// Bytes of memory that the rows of this shard take.
+    pub memory: u64,
     /// Commits that the store has not answered.
     pub commits_under_way: usize,
     /// Presentities, by address.
@@ -109,6 +113,8 @@ impl Registry {
             publication_count: presentities.iter().map(|row| row.publications.len()).sum(),
             subscription_count: self.subscriptions.rows.len(),
             binding_count: bindings.len(),
+            owner_count: self.ledger.len(),
+            memory: self.ledger.memory(),
             commits_under_way: self.pending.len(),
             presentities: presentities
                 .iter()

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::books::What;
 use super::commit::{Held, Lock};
 use super::rows::{Subscription, Timer};
 use super::store::{Change, Record, SubscriptionRecord};
-use super::{Asker, Effect, Registry, Stranger, presentity, seconds};
+use super::{Asker, Effect, Over, Registry, Stranger, presentity, seconds};
 use crate::exchange::{Flow, Incoming, Reply, TransactionId};
 use crate::sip::{Head, Name, StatusCode};
 use crate::subscription::{
@@ -34,6 +35,7 @@ enum Step {
         aor: Arc<str>,
         event_id: Option<Arc<str>>,
         expires_at: Timestamp,
+        owner: u32,
     },
     /// A subscription lives on.
     Refresh {
@@ -64,6 +66,10 @@ impl Registry {
             let mut head = Head::new();
             error.write(&mut head);
             self.refuse(&incoming, error.status(), error.reason(), head, &error, out);
+            if let SubscribeError::Over(over) = error {
+                self.count_over(over);
+                self.tell_memory(now, matches!(over, Over::Memory { .. }), out);
+            }
         }
     }
 
@@ -82,29 +88,17 @@ impl Registry {
         };
         let dialog = Dialog::open(incoming, &aor, tag, self.epoch)?;
         let handling = self.admit(&aor, asked.package, &dialog)?;
-        let limits = &self.settings.limits;
-        match self
-            .presentities
-            .find(asked.package, &aor)
-            .map(|row| self.presentities.get(row))
-        {
-            Some(Some(row)) if row.watchers.len() >= limits.subscriptions && asked.expires > 0 => {
-                return Err(SubscribeError::TooManySubscriptions(limits.subscriptions));
-            }
-            Some(_) => {}
-            None if self.presentities.len() >= limits.presentities => {
-                return Err(SubscribeError::Full {
-                    retry_after: self.settings.retry_after,
-                });
-            }
-            None => {}
+        let most = self.settings.limits.subscriptions;
+        let row = self.presentities.find(asked.package, &aor);
+        let row = row.and_then(|row| self.presentities.get(row));
+        if row.is_some_and(|row| row.watchers.len() >= most) && asked.expires > 0 {
+            return Err(SubscribeError::TooManySubscriptions(most));
         }
         if asked.expires == 0 {
             self.fetch(now, incoming, &aor, &asked, dialog, handling, out);
             return Ok(());
         }
-        self.open_subscription(now, incoming, &aor, &asked, dialog, None, out);
-        Ok(())
+        self.open_subscription(now, incoming, &aor, &asked, dialog, None, out)
     }
 
     /// Asks for a new subscription to be stored.
@@ -121,7 +115,10 @@ impl Registry {
         dialog: Dialog,
         lock: Option<Lock>,
         out: &mut Vec<Effect>,
-    ) {
+    ) -> Result<(), SubscribeError> {
+        self.room(Subscription::SIZE + dialog.size())?;
+        let owner = self.owner(incoming);
+        self.charge(owner, What::Subscriptions, 1)?;
         let package = &self.settings.packages[asked.package];
         let (name, min) = (package.name.clone(), package.subscription.min);
         let expires = self.spread(asked.expires, min);
@@ -138,6 +135,7 @@ impl Registry {
             aor,
             event_id,
             expires_at,
+            owner,
         };
         let subscribing = Subscribing {
             asker: self.asker(incoming),
@@ -152,6 +150,7 @@ impl Registry {
             Held::Subscribe(Box::new(subscribing)),
             out,
         );
+        Ok(())
     }
 
     /// The dialog that a request with a To tag belongs to.
@@ -217,8 +216,7 @@ impl Registry {
             }
             let aor = other.aor.clone();
             self.admit(&aor, asked.package, &next)?;
-            self.open_subscription(now, incoming, &aor, &asked, next, lock, out);
-            return Ok(());
+            return self.open_subscription(now, incoming, &aor, &asked, next, lock, out);
         };
         let (aor, version) = (presentity.aor.clone(), subscription.version);
         let package = &self.settings.packages[asked.package];
@@ -273,6 +271,7 @@ impl Registry {
                 aor,
                 event_id,
                 expires_at,
+                owner: _,
             } => {
                 let (aor, event_id) = (aor.clone(), event_id.clone());
                 let record = dialog.record(aor, name.clone(), event_id, *expires_at);
@@ -309,6 +308,9 @@ impl Registry {
             step,
         } = subscribing;
         if !stored {
+            if let Step::Open { owner, .. } = &step {
+                self.ledger.credit(*owner, What::Subscriptions, 1);
+            }
             let error = SubscribeError::NotStored {
                 retry_after: self.settings.retry_after,
             };
@@ -324,9 +326,11 @@ impl Registry {
                 aor,
                 event_id,
                 expires_at,
+                owner,
             } => {
                 out.push(accepted(transaction, &flow, dialog.tag, expires));
-                let row = self.insert_subscription(package, dialog, &aor, event_id, expires_at, 1);
+                let row =
+                    self.insert_subscription(package, dialog, &aor, event_id, expires_at, 1, owner);
                 self.counters.subscribed += 1;
                 self.note_subscription(row, "created", None, out);
                 self.begin(now, row, out);
@@ -351,7 +355,9 @@ impl Registry {
                 let demanded = subscription.notifier.demanded();
                 let dialog = subscription.dialog;
                 if let Some(dialog) = self.subscriptions.dialog_mut(dialog) {
+                    let before = dialog.size() as i64;
                     dialog.adopt(next);
+                    self.ledger.grow(dialog.size() as i64 - before);
                 }
                 self.demand_full(row);
                 self.counters.resubscribed += 1;
@@ -375,7 +381,11 @@ impl Registry {
         }
     }
 
-    /// Makes the rows of a stored subscription.
+    /// Makes the rows of a stored subscription, which counts for its owner already.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the parts of a subscription"
+    )]
     pub(super) fn insert_subscription(
         &mut self,
         package: usize,
@@ -384,9 +394,14 @@ impl Registry {
         event_id: Option<Arc<str>>,
         expires_at: Timestamp,
         version: u64,
+        owner: u32,
     ) -> u32 {
+        let (dialogs, size) = (self.subscriptions.dialogs.len(), dialog.size());
         let dialog = self.subscriptions.open_dialog(dialog);
-        let presentity = self.presentities.open(package, aor);
+        let is_new = self.subscriptions.dialogs.len() > dialogs;
+        self.ledger
+            .grow((Subscription::SIZE + if is_new { size } else { 0 }) as i64);
+        let presentity = self.open_presentity(package, aor);
         let place = self
             .presentities
             .get(presentity)
@@ -402,6 +417,7 @@ impl Registry {
             version,
             handling: Handling::Allow,
             notifier: Notifier::default(),
+            owner,
             doomed: None,
         });
         if let Some(presentity) = self.presentities.get_mut(presentity) {

@@ -282,7 +282,9 @@ impl Registry {
                     && verdict != Verdict::Stale
                     && let Some(dialog) = self.subscriptions.dialogs.get_mut(dialog as usize)
                 {
+                    let before = dialog.size() as i64;
                     dialog.answered(response);
+                    self.ledger.grow(dialog.size() as i64 - before);
                 }
             }
             OutcomeResult::Timeout | OutcomeResult::TransportError(_) => {

@@ -260,7 +260,10 @@ impl Desk {
                     }
                 },
                 Effect::Compose(job) => self.jobs.push_back(job),
-                Effect::Reply(_) | Effect::Note(_) | Effect::Decided(..) => {}
+                Effect::Reply(_)
+                | Effect::Note(_)
+                | Effect::Memory { .. }
+                | Effect::Decided(..) => {}
             }
         }
     }
@@ -346,6 +349,7 @@ impl Desk {
                 format!("store {}", changes.collect::<Vec<_>>().join(" "))
             }
             Effect::Compose(_) => "compose".to_owned(),
+            Effect::Memory { refused, .. } => format!("memory refused: {refused}"),
             Effect::Decided(ticket, Ok(concerned)) => format!("decided {ticket}: {concerned}"),
             Effect::Decided(ticket, Err(error)) => format!("decided {ticket}: {error}"),
             Effect::Note(note) => format!("{note:?}"),

@@ -37,6 +37,8 @@ pub(super) struct Known {
     pub version: Version,
     /// When it has waited for long enough.
     pub give_up: Option<TimerKey>,
+    /// Whom it counts for while it waits.
+    pub owner: u32,
 }
 
 /// The decisions and waiting watchers of a shard.
@@ -106,6 +108,12 @@ impl Authorizations {
 }
 
 impl Known {
+    /// Bytes of memory that it takes.
+    pub fn size(&self) -> usize {
+        let record = &self.record;
+        size_of::<Self>() + record.aor.len() + record.watcher.len() + 160
+    }
+
     /// Its element, if it waits or did until now.
     pub fn waiting(&self, status: Status, event: Event) -> Option<Watcher> {
         let Standing::Waiting { id } = &self.record.standing else {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use super::ledger::NOBODY;
 use super::rows::Presentity;
 use super::{Effect, Registry};
 use crate::subscription::LocalTag;
@@ -108,7 +109,11 @@ impl Registry {
         let mut status = Status::Terminated;
         if handling == Handling::Confirm && event == Event::Timeout {
             let (watcher, id) = (self.watcher_of(row), self.watcher_id(row));
-            if self.wait(now, &aor, &watcher, id, out) {
+            let owner = self
+                .subscriptions
+                .get(row)
+                .map_or(NOBODY, |held| held.owner);
+            if self.wait(now, &aor, &watcher, id, owner, out) {
                 status = Status::Waiting;
             }
         }

@@ -66,6 +66,11 @@ impl Block {
         }
     }
 
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Header lines.
     pub fn head(&self) -> &[u8] {
         &self.bytes[..usize::from(self.ends[0])]
     }

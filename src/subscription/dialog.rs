@@ -189,6 +189,11 @@ impl Dialog {
         }
     }
 
+    /// Bytes of memory that it takes.
+    pub fn size(&self) -> usize {
+        size_of::<Self>() + self.block.size() + 16
+    }
+
     /// The header lines that all NOTIFYs have in common: Route, From, To, Call-ID, Contact.
     fn write_head(&self, aor: &str, out: &mut Vec<u8>) {
         self.from.put(self.block.head(), aor, self.tag, out);

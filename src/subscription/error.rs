@@ -1,5 +1,6 @@
 //! Why a SUBSCRIBE is refused, and what the watcher gets.
 
+use crate::registry::Over;
 use crate::sip::{Head, HeaderError, Name, StatusCode};
 
 /// Why a SUBSCRIBE is refused (RFC 6665, 4.2.1).
@@ -50,12 +51,9 @@ pub enum SubscribeError {
     /// The presentity has as many watchers as it may.
     #[error("presentity has {0} subscriptions already")]
     TooManySubscriptions(usize),
-    /// No room for another presentity.
-    #[error("no room for another presentity")]
-    Full {
-        /// Seconds after which to try again.
-        retry_after: u32,
-    },
+    /// The sender's share, or the node, is used up.
+    #[error("{0}")]
+    Over(#[from] Over),
     /// The store did not take the change.
     #[error("the change could not be stored")]
     NotStored {
@@ -80,7 +78,8 @@ impl SubscribeError {
             | Self::NotYours(_)
             | Self::OtherAccount
             | Self::TooManySubscriptions(_) => StatusCode::FORBIDDEN,
-            Self::Full { .. } | Self::NotStored { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Over(over) => over.status(),
+            Self::NotStored { .. } => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -94,7 +93,7 @@ impl SubscribeError {
             | Self::NotYours(_)
             | Self::OtherAccount
             | Self::TooManySubscriptions(_)
-            | Self::Full { .. } => Some(self.to_string()),
+            | Self::Over(_) => Some(self.to_string()),
             Self::NotFound(_)
             | Self::BadEvent { .. }
             | Self::NotAcceptable { .. }
@@ -117,7 +116,8 @@ impl SubscribeError {
             Self::IntervalTooBrief(min) => {
                 head.line(Name::MinExpires, min);
             }
-            Self::Full { retry_after } | Self::NotStored { retry_after } => {
+            Self::Over(over) => over.write(head),
+            Self::NotStored { retry_after } => {
                 head.line(Name::RetryAfter, retry_after);
             }
             Self::NotFound(_)

@@ -57,6 +57,11 @@ impl Client {
         }
     }
 
+    /// From now on it speaks to this one.
+    pub fn speak_to(&mut self, server: SocketAddr) {
+        self.server = server;
+    }
+
     /// Sends a request with a CSeq and branch of its own; `lines` are its further headers, the Contact among them if it
     /// has one. Gives the CSeq.
     pub fn request(&mut self, method: &str, uri: &str, lines: &str, body: &str) -> u32 {

@@ -1,15 +1,23 @@
 //! Bounds on what peers can make a server keep or do.
 
+use rollcall_core::registry::Shares;
+
+use super::shares::shares;
 use crate::config::Section;
 use crate::config::kind::{Optional, Whole};
+use crate::config::size::Size;
 
 /// Bounds on what peers can make a server keep or do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerLimits {
     /// Bytes of the body of a PUBLISH.
     pub body: usize,
     /// Bytes of all published bodies of one presentity.
     pub state: usize,
+    /// Bytes of memory for the state of presentities; half of what the machine has when `None`.
+    pub memory: Option<u64>,
+    /// Bounds of each account and address.
+    pub shares: Shares,
     /// Presentities with state, in all shards.
     pub presentities: usize,
     /// Publications of one presentity.
@@ -40,9 +48,21 @@ impl ServerLimits {
                 Whole(1024..=67_108_864),
                 2_097_152,
             ),
+            memory: s.key(
+                "memory",
+                "Bytes of memory for publications, subscriptions and bindings, in all shards; over it what is new gets 503 with \
+                 Retry-After, and what exists goes on.",
+                Optional {
+                    none: "auto",
+                    meaning: "half of the memory of the machine, or of its control group",
+                    kind: Size(1 << 20..=1 << 50),
+                },
+                None,
+            ),
             presentities: s.key(
                 "presentities",
-                "Presentities with state; a new one beyond it gets 503.",
+                "Presentities that somebody publishes for, and as many addresses of record with contacts; a new one beyond it \
+                 gets 503.",
                 Whole(1..=100_000_000),
                 1_000_000,
             ),
@@ -81,6 +101,7 @@ impl ServerLimits {
                 },
                 None,
             ),
+            shares: shares(s),
         }
     }
 }

@@ -13,6 +13,7 @@ mod egress;
 mod limits;
 mod persistence;
 mod places;
+mod shares;
 
 use super::address::{DOMAIN, IP, LISTEN, Listen};
 use super::digest::Digest;

@@ -100,6 +100,11 @@ pub struct Attach {
 #[rtype(result = "serde_json::Value")]
 pub struct TakeSnapshot;
 
+/// Node → registry: the node ends in order. Answered when the registry has asked for all that is still to be stored.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Settle;
+
 /// Operator → registry: a decision about a watcher. Answered when it is stored, with the number of live subscriptions
 /// that are treated by it.
 #[derive(Debug, Message)]

@@ -12,6 +12,7 @@
 
 mod bad_input;
 mod by_hand;
+mod settled;
 mod stored;
 
 use std::net::SocketAddr;

@@ -16,7 +16,7 @@ use super::memory;
 use super::stack::{Plan, Stack};
 use super::{Listening, NodeError};
 use crate::config::{self, Expiry};
-use crate::messages::TakeSnapshot;
+use crate::messages::{Settle, TakeSnapshot};
 use crate::operator::{self, Desk};
 use crate::registry::{Composer, Parts, Registry, claims};
 use crate::secret::{self, Exposure};
@@ -78,6 +78,7 @@ fn registry_settings(settings: &config::Server, books: Books) -> registry::Setti
         registrar: settings.registrar,
         policy: settings.watchers.policy,
         keep_waiting: settings.watchers.keep_waiting,
+        remember_settled: settings.store != config::Store::Memory,
         ..registry::Settings::default()
     }
 }
@@ -259,6 +260,11 @@ impl ServerNode {
     /// fails or hangs, and the store could not be closed in order.
     pub async fn stop(mut self) -> Result<(), NodeError> {
         drop(self.operator.take());
+        self.stack.close().await;
+        for registry in &self.registries {
+            // One that has panicked beyond repair has nothing to say.
+            let _ = registry.send(Settle).await;
+        }
         self.stack.stop().await;
         self.store.close();
         let health = self.store.health();

@@ -218,12 +218,17 @@ impl Stack {
         pictures
     }
 
-    /// Closes the sockets and ends endpoints and threads.
-    pub async fn stop(self) {
+    /// Closes the sockets and ends the endpoints. Modules are still there.
+    pub async fn close(&self) {
         for endpoint in &self.endpoints {
             // An endpoint that has ended already is as good, and one that is stuck keeps nobody.
             let _ = endpoint.send(endpoint::Shutdown).timeout(FAREWELL).await;
         }
+    }
+
+    /// Closes the sockets and ends endpoints and threads.
+    pub async fn stop(self) {
+        self.close().await;
         for thread in self.threads {
             thread.stop();
         }

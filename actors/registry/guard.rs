@@ -10,7 +10,7 @@ use rollcall_core::entropy::Entropy;
 use rollcall_core::exchange::{Incoming, Outcome, Reply, TransactionId};
 use rollcall_core::registry::{
     CommitOutcome, Composed, DecideError, Decision, Effect, OpId, Record, Registry as Core,
-    Settings, Snapshot, Version, WatcherRow,
+    Resumption, Settings, Snapshot, Version, WatcherRow,
 };
 use rollcall_core::sip::StatusCode;
 use rollcall_core::time::Timestamp;
@@ -34,6 +34,8 @@ pub(super) enum Input {
     Committed(OpId, CommitOutcome),
     /// A large state is composed.
     Composed(Composed),
+    /// The node ends: what has settled is stored.
+    Settle,
     /// Somebody decides about a watcher; answered with the ticket.
     Decide(u64, Decision),
     /// Time has passed.
@@ -113,6 +115,7 @@ impl Guarded {
                 Input::Committed(op, outcome) => core.committed(now, op, outcome, out),
                 Input::Composed(composed) => core.composed(now, composed, out),
                 Input::Decide(ticket, decision) => core.decide(now, ticket, decision, out),
+                Input::Settle => core.remember_all(out),
                 Input::Wake => core.wake(now, out),
                 #[cfg(test)]
                 Input::Panic => panic!("as a test wants it"),
@@ -146,7 +149,11 @@ impl Guarded {
                 out.push(Effect::Decided(ticket, Err(DecideError::NotStored)));
             }
             // Of what the core before this one did.
-            Input::Outcome(_) | Input::Committed(..) | Input::Composed(_) | Input::Wake => {}
+            Input::Outcome(_)
+            | Input::Committed(..)
+            | Input::Composed(_)
+            | Input::Settle
+            | Input::Wake => {}
             #[cfg(test)]
             Input::Panic | Input::PanicAt(..) => {}
         }
@@ -228,6 +235,10 @@ impl Guarded {
 
     pub fn watchers(&self, presentity: Option<&str>, limit: usize) -> Vec<WatcherRow> {
         self.core.watchers(presentity, limit)
+    }
+
+    pub fn resumption(&self) -> Resumption {
+        self.core.resumption()
     }
 
     pub fn panics(&self) -> u64 {

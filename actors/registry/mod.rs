@@ -11,6 +11,7 @@
 
 mod composer;
 mod guard;
+mod progress;
 mod recover;
 #[cfg(test)]
 mod tests;
@@ -33,13 +34,14 @@ use tracing::{debug, debug_span, info, warn};
 use crate::alarm::{Alarm, Sleeper};
 use crate::clock::Clock;
 use crate::messages::{
-    Decide, FromModule, ListWatchers, ModuleInput, ModuleOutput, TakeSnapshot, ToModule,
+    Decide, FromModule, ListWatchers, ModuleInput, ModuleOutput, Settle, TakeSnapshot, ToModule,
 };
 use crate::store::{Committed, Share, Store};
 
 pub use composer::Composer;
 use composer::{Compose, Done, compose};
 use guard::{Guarded, Input};
+use progress::Progress;
 use recover::Recovery;
 
 /// Presentities and bindings in a snapshot.
@@ -107,6 +109,7 @@ pub struct Registry {
     composer: Option<Addr<Composer>>,
     /// Where it answers.
     own: Option<Recipient<Done>>,
+    progress: Progress,
 }
 
 impl Registry {
@@ -142,6 +145,7 @@ impl Registry {
             alarm: Alarm::default(),
             composer,
             own: None,
+            progress: Progress::default(),
         }
     }
 
@@ -277,7 +281,10 @@ impl Registry {
             }
         }
         self.alarm.set(self.next_wake(), self.clock, ctx);
-        if !self.core.is_complete() {
+        if self.core.is_complete() {
+            let resumption = self.core.resumption();
+            self.progress.look(self.shard, self.clock, resumption);
+        } else {
             self.recover(ctx);
         }
     }
@@ -343,6 +350,15 @@ impl Handler<Done> for Registry {
 
     fn handle(&mut self, Done(composed): Done, ctx: &mut Self::Context) {
         self.feed(self.clock.now(), Input::Composed(composed));
+        self.done(ctx);
+    }
+}
+
+impl Handler<Settle> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, _: Settle, ctx: &mut Self::Context) {
+        self.feed(self.clock.now(), Input::Settle);
         self.done(ctx);
     }
 }

@@ -72,7 +72,7 @@ impl Registry {
         if let Some(fetch) = self.put_fetch_off(row, fetch) {
             self.answer_fetch(now, row, fetch, out);
         }
-        self.release_presentity(row);
+        self.release_presentity(row, out);
         if handling == Handling::Confirm {
             let watcher = Watcher {
                 uri: watcher,
@@ -157,6 +157,9 @@ impl Registry {
             return self.expel(now, row, out);
         }
         self.notify(now, row, out);
+        if let Some(presentity) = self.subscriptions.get(row).map(|held| held.presentity) {
+            self.may_settle(now, presentity);
+        }
         self.tell_watched(now, row, handling.status(), Event::Subscribe, out);
     }
 }

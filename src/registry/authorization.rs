@@ -228,13 +228,18 @@ impl Registry {
             return;
         };
         let before = std::mem::replace(&mut subscription.handling, handling);
+        let presentity = subscription.presentity;
         if before == handling || subscription.notifier.ending().is_some() {
             return;
         }
+        self.unsettle(now, presentity, out);
         if handling == Handling::Block {
             return self.expel(now, row, out);
         }
-        let demanded = subscription.notifier.demanded();
+        let demanded = self
+            .subscriptions
+            .get_mut(row)
+            .is_some_and(|subscription| subscription.notifier.demanded());
         if before.status() != handling.status() {
             let event = match handling {
                 Handling::Confirm | Handling::Block => Event::Subscribe,

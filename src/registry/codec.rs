@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::{Buf, BufMut, Bytes};
 
 use super::store::{
-    BindingRecord, PublicationRecord, Record, RecordKey, Span, Standing, SubscriptionRecord,
-    WatcherRecord,
+    BindingRecord, PublicationRecord, Record, RecordKey, SettledRecord, Span, Standing,
+    StateDigest, SubscriptionRecord, WatcherRecord,
 };
 use crate::exchange::{ConnectionId, Flow, Transport};
 use crate::time::Timestamp;
@@ -25,7 +25,11 @@ const PUBLICATION: u8 = b'p';
 const SUBSCRIPTION: u8 = b's';
 /// A subscription with the account that it belongs to.
 const SUBSCRIPTION_OF_ACCOUNT: u8 = b'a';
+/// A subscription, perhaps with an account, whose watcher may not have been told anything yet.
+const SUBSCRIPTION_FRESH: u8 = b'f';
 const WATCHER: u8 = b'w';
+/// Comes behind all others, so that they are known when it is read.
+const SETTLED: u8 = b'z';
 
 /// Why stored bytes are not a record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -71,6 +75,12 @@ impl RecordKey {
                 out.push(SUBSCRIPTION);
                 out.extend_from_slice(&dialog.to_be_bytes());
                 out.extend_from_slice(event.as_bytes());
+            }
+            Self::Settled { aor, package } => {
+                out.push(SETTLED);
+                out.extend_from_slice(aor.as_bytes());
+                out.push(0);
+                out.extend_from_slice(package.as_bytes());
             }
         }
         out
@@ -125,9 +135,10 @@ impl Record {
                 blob(out, &publication.body);
             }
             Self::Subscription(subscription) => {
-                out.push(match subscription.account {
-                    None => SUBSCRIPTION,
-                    Some(_) => SUBSCRIPTION_OF_ACCOUNT,
+                out.push(match (subscription.fresh, &subscription.account) {
+                    (Some(_), _) => SUBSCRIPTION_FRESH,
+                    (None, None) => SUBSCRIPTION,
+                    (None, Some(_)) => SUBSCRIPTION_OF_ACCOUNT,
                 });
                 text(out, &subscription.aor);
                 text(out, &subscription.package);
@@ -144,9 +155,21 @@ impl Record {
                 out.put_u8(u8::from(subscription.direct));
                 out.put_u32(subscription.remote_cseq);
                 out.put_u64(subscription.epoch);
-                if let Some(account) = &subscription.account {
-                    text(out, account);
+                match (subscription.fresh, &subscription.account) {
+                    (Some(fresh), account) => {
+                        out.put_u64(fresh);
+                        option(out, account.as_deref(), text);
+                    }
+                    (None, Some(account)) => text(out, account),
+                    (None, None) => {}
                 }
+            }
+            Self::Settled(settled) => {
+                out.push(SETTLED);
+                text(out, &settled.aor);
+                text(out, &settled.package);
+                out.put_u64(settled.order);
+                out.extend_from_slice(&settled.digest);
             }
             Self::Watcher(watcher) => {
                 out.push(WATCHER);
@@ -229,8 +252,8 @@ impl Record {
                 content_type: reader.text("content_type")?,
                 body: reader.blob("body")?,
             }),
-            kind @ (SUBSCRIPTION | SUBSCRIPTION_OF_ACCOUNT) => {
-                Self::Subscription(SubscriptionRecord {
+            kind @ (SUBSCRIPTION | SUBSCRIPTION_OF_ACCOUNT | SUBSCRIPTION_FRESH) => {
+                let mut record = SubscriptionRecord {
                     aor: reader.text("aor")?,
                     package: reader.text("package")?,
                     event_id: reader.option("event_id", Reader::text)?,
@@ -246,12 +269,18 @@ impl Record {
                     direct: reader.flag("direct")?,
                     remote_cseq: reader.u32("remote_cseq")?,
                     epoch: reader.u64("epoch")?,
-                    account: if kind == SUBSCRIPTION_OF_ACCOUNT {
-                        Some(reader.text("account")?)
-                    } else {
-                        None
-                    },
-                })
+                    account: None,
+                    fresh: None,
+                };
+                match kind {
+                    SUBSCRIPTION_FRESH => {
+                        record.fresh = Some(reader.u64("fresh")?);
+                        record.account = reader.option("account", Reader::text)?;
+                    }
+                    SUBSCRIPTION_OF_ACCOUNT => record.account = Some(reader.text("account")?),
+                    _ => {}
+                }
+                Self::Subscription(record)
             }
             WATCHER => Self::Watcher(WatcherRecord {
                 aor: reader.text("aor")?,
@@ -265,6 +294,12 @@ impl Record {
                         id: reader.text("id")?,
                     }
                 },
+            }),
+            SETTLED => Self::Settled(SettledRecord {
+                aor: reader.text("aor")?,
+                package: reader.text("package")?,
+                order: reader.u64("order")?,
+                digest: reader.digest("digest")?,
             }),
             kind => return Err(RecordError::UnknownKind(kind)),
         };
@@ -351,6 +386,13 @@ impl Reader {
 
     fn u64(&mut self, field: &'static str) -> Result<u64, RecordError> {
         Ok(self.take(8, field)?.get_u64())
+    }
+
+    fn digest(&mut self, field: &'static str) -> Result<StateDigest, RecordError> {
+        let mut digest = StateDigest::default();
+        let bytes = self.take(digest.len(), field)?;
+        digest.copy_from_slice(&bytes);
+        Ok(digest)
     }
 
     fn time(&mut self, field: &'static str) -> Result<Timestamp, RecordError> {

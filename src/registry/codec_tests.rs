@@ -62,6 +62,7 @@ fn subscription(local: &str, event_id: Option<&str>) -> Record {
         remote_cseq: 17,
         account: event_id.map(|_| "sip:carol@example.com".into()),
         epoch: 4,
+        fresh: None,
     })
 }
 
@@ -109,7 +110,25 @@ fn samples() -> Vec<Record> {
         binding(Some(700)),
         watcher(Standing::Decided(Handling::PoliteBlock)),
         watcher(Standing::Waiting { id: "3-ff".into() }),
+        fresh(None),
+        fresh(Some("sip:carol@example.com")),
+        Record::Settled(SettledRecord {
+            aor: "sip:bob@example.com".into(),
+            package: "presence".into(),
+            order: 3 << 40 | 7,
+            digest: [7; 16],
+        }),
     ]
+}
+
+/// A subscription whose watcher may not have been told anything yet.
+fn fresh(account: Option<&str>) -> Record {
+    let Record::Subscription(mut record) = subscription("127.0.0.1:5060", None) else {
+        unreachable!("it is a subscription");
+    };
+    record.fresh = Some(3 << 40 | 5);
+    record.account = account.map(Arc::from);
+    Record::Subscription(record)
 }
 
 #[test]

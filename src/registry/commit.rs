@@ -54,6 +54,8 @@ pub(super) enum Held {
     Cleanup(Vec<Change>),
     /// Nothing: whoever asked for it was refused, but it may be stored.
     Doubtful(Box<Doubtful>),
+    /// Records of presentities that have settled, by row.
+    Settled(Vec<u32>),
 }
 
 impl Held {
@@ -62,7 +64,7 @@ impl Held {
             Self::Publish(publishing) => Some(publishing.asker.transaction),
             Self::Subscribe(subscribing) => Some(subscribing.asker.transaction),
             Self::Register(registering) => Some(registering.incoming.transaction),
-            Self::Decide(_) | Self::Cleanup(_) | Self::Doubtful(_) => None,
+            Self::Decide(_) | Self::Cleanup(_) | Self::Doubtful(_) | Self::Settled(_) => None,
         }
     }
 }
@@ -126,6 +128,16 @@ impl Pending {
         held.and_then(|(_, held)| held.transaction())
             .into_iter()
             .chain(behind.map(|incoming| incoming.transaction))
+    }
+
+    /// Number of the last commit asked for; 0 before the first.
+    pub fn newest(&self) -> u64 {
+        self.number
+    }
+
+    /// Number of the oldest commit under way, or of the next one.
+    pub fn oldest(&self) -> u64 {
+        self.held.keys().copied().min().unwrap_or(self.number + 1)
     }
 
     /// How many commits are under way.
@@ -234,6 +246,7 @@ impl Registry {
             Held::Subscribe(subscribing) => self.subscribed(now, *subscribing, stored, out),
             Held::Register(registering) => self.registered(now, *registering, stored, out),
             Held::Decide(deciding) => self.decided(now, *deciding, stored, out),
+            Held::Settled(rows) => self.settled(now, rows, stored, out),
             Held::Doubtful(doubtful) => {
                 if !self.settle(now, op, lock, *doubtful, &outcome, out) {
                     return self.wake(now, out);
@@ -283,6 +296,11 @@ impl Registry {
                 .filter_map(|row| self.presentities.get(row))
                 .flat_map(|presentity| &presentity.publications)
                 .any(|held| held.record.order == *order),
+            super::RecordKey::Settled { aor, package } => {
+                let package = self.settings.package(package).map(|(index, _)| index);
+                let row = package.and_then(|package| self.presentities.find(package, aor));
+                row.is_some_and(|row| self.settling.has(row))
+            }
             super::RecordKey::Subscription { dialog, event } => {
                 let dialog = self.subscriptions.dialog_by_tag(*dialog);
                 dialog
@@ -341,7 +359,7 @@ impl Registry {
             self.dispatch(now, incoming, out);
         }
         match lock {
-            Lock::Presentity(row) => self.release_presentity(row),
+            Lock::Presentity(row) => self.release_presentity(row, out),
             Lock::Dialog(_) => {}
             Lock::Bindings(row) => self.release_bindings(row),
         }

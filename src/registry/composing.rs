@@ -268,7 +268,7 @@ impl Registry {
         if presentity.is_some_and(|presentity| presentity.stale) {
             self.tell(now, row, out);
         }
-        self.release_presentity(row);
+        self.release_presentity(row, out);
         self.wake(now, out);
     }
 

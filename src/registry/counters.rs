@@ -61,6 +61,8 @@ pub struct Counters {
     pub notified: u64,
     /// Changes that a watcher was not told one by one, because an earlier NOTIFY to it was still in flight.
     pub coalesced: u64,
+    /// Watchers that were not told after a restart, since they knew the state.
+    pub known: u64,
     /// NOTIFY requests that ended without an answer.
     pub unanswered: u64,
     /// Contacts bound or refreshed.

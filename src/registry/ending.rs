@@ -91,7 +91,7 @@ impl Registry {
         self.clean_up(change.into_iter().collect(), out);
     }
 
-    pub(super) fn remove_subscription(&mut self, watcher: u32) {
+    pub(super) fn remove_subscription(&mut self, watcher: u32, out: &mut Vec<Effect>) {
         let dialog = self.subscriptions.get(watcher).map(|held| held.dialog);
         let dialog = dialog.and_then(|row| self.subscriptions.dialog(row));
         let size = dialog.map_or(0, |dialog| dialog.size());
@@ -128,7 +128,7 @@ impl Registry {
             presentity.forget_read();
             self.charge_composed(gone.presentity);
         }
-        self.release_presentity(gone.presentity);
+        self.release_presentity(gone.presentity, out);
     }
 
     pub(super) fn note_subscription(

@@ -1,27 +1,22 @@
 //! Rebuilding a shard from the store, at start and after a panic.
 
-use std::time::Duration;
-
 use super::books::What;
 use super::ledger::NOBODY;
 use super::publications::Publication;
-use super::rows::{Timer, index};
 use super::settings::Compositor;
-use super::store::{Change, PublicationRecord, Record, Standing, SubscriptionRecord, Version};
+use super::store::{
+    Change, PublicationRecord, Record, SettledRecord, Standing, SubscriptionRecord, Version,
+};
 use super::{Effect, Registry};
-use crate::subscription::{Dialog, EndReason, Notify, State};
-use crate::time::{TimerKey, Timestamp};
+use crate::subscription::Dialog;
+use crate::time::Timestamp;
 use crate::watcherinfo::Handling;
-
-/// A node opens its sockets when its shards have their state. A NOTIFY before that would find no way out.
-const SOCKETS_OPEN: Duration = Duration::from_millis(200);
 
 impl Registry {
     /// Takes over what the store has for this shard. To be called once, before anything else.
     ///
-    /// What has expired is taken out of the store without a word. Each live subscription gets the full state soon, since
-    /// nobody knows whether the last NOTIFY before the end arrived; the NOTIFYs are spread so that a node does not begin
-    /// with a flood (docs/adr/0005).
+    /// What has expired is taken out of the store without a word. Watchers that may not know the state are told it, as fast as the
+    /// network answers (`resume.rs`).
     pub fn load(
         &mut self,
         now: Timestamp,
@@ -30,6 +25,7 @@ impl Registry {
     ) {
         let mut gone = Vec::new();
         let mut ended = Vec::new();
+        let mut settled = Vec::new();
         let mut records = records.into_iter().peekable();
         while let Some((version, record)) = records.next() {
             if crate::sabotaged!(LoseLastRecord) && records.peek().is_none() {
@@ -57,6 +53,11 @@ impl Registry {
                 Record::Binding(record) => {
                     record.expires_at > now && self.insert_binding(record, version)
                 }
+                // What it is about may come behind it.
+                Record::Settled(record) => {
+                    settled.push((version, record));
+                    true
+                }
             };
             if !kept {
                 self.counters.discarded += 1;
@@ -67,7 +68,18 @@ impl Registry {
                 });
             }
         }
+        for (version, record) in settled {
+            let key = record.key();
+            if !self.load_settled(record, version) {
+                gone.push(Change {
+                    key,
+                    expect: Some(version),
+                    record: None,
+                });
+            }
+        }
         self.judge_loaded(now, ended, out);
+        self.begin_resuming(now);
         // In portions, so that one that fails does not keep a million others.
         for portion in gone.chunks(256) {
             self.clean_up(portion.to_vec(), out);
@@ -171,8 +183,7 @@ impl Registry {
             return false;
         };
         if counted || record.shard != self.shard || dialog.is_exhausted(self.epoch) {
-            let stranger = index(self.strangers.insert(record));
-            self.wake_soon(now, Timer::TurnAway(stranger));
+            self.resuming.push_stranger(record);
             return false;
         }
         dialog.forget_connection();
@@ -189,48 +200,32 @@ impl Registry {
             aor,
             event_id,
             expires_at,
+            fresh,
             ..
         } = record;
         let row =
             self.insert_subscription(package, dialog, &aor, event_id, expires_at, version, owner);
-        let timer = self.wake_soon(now, Timer::Resume(row));
-        if let Some(subscription) = self.subscriptions.get_mut(row) {
-            subscription.notifier.hold(timer);
-        }
+        self.resuming.push(row, fresh);
         true
     }
 
-    /// Sets a timer within the time in which everybody hears of a restart.
-    fn wake_soon(&mut self, now: Timestamp, timer: Timer) -> TimerKey {
-        let within = self.settings.resume_within;
-        let least = SOCKETS_OPEN.min(within);
-        let spread = u64::try_from((within - least).as_millis()).unwrap_or(u64::MAX);
-        let wait = Duration::from_millis(self.entropy.below(spread.saturating_add(1)));
-        self.wheel.insert(now + least + wait, timer)
-    }
-
-    /// Ends a stored subscription that can't go on here: `deactivated` makes the watcher subscribe anew at once.
-    pub(super) fn turn_away(&mut self, now: Timestamp, stranger: u32, out: &mut Vec<Effect>) {
-        let Some(record) = self.strangers.try_remove(stranger as usize) else {
-            return;
+    /// Whether it is of use: somebody watches that state.
+    fn load_settled(&mut self, record: SettledRecord, version: Version) -> bool {
+        let package = self.settings.package(&record.package);
+        let Some(row) =
+            package.and_then(|(package, _)| self.presentities.find(package, &record.aor))
+        else {
+            return false;
         };
-        self.counters.deactivated += 1;
-        let Some(mut dialog) = Dialog::of(&record) else {
-            return;
-        };
-        dialog.forget_connection();
-        dialog.forget_contact();
-        // No row has this number, so the answer finds nobody.
-        let token = self.token(u32::MAX);
-        let notify = Notify {
-            presentity: &record.aor,
-            package: &record.package,
-            event_id: record.event_id.as_deref(),
-            state: State::Terminated(EndReason::Deactivated),
-            content_type: "",
-            body: &bytes::Bytes::new(),
-        };
-        out.push(Effect::Send(dialog.notify(now, self.epoch, token, &notify)));
-        self.counters.notified += 1;
+        let watched = self
+            .presentities
+            .get(row)
+            .is_some_and(|presentity| !presentity.watchers.is_empty());
+        if !watched || !self.settings.remember_settled {
+            return false;
+        }
+        self.settling.take_over(row, version);
+        self.resuming.settled(row, record.order, record.digest);
+        true
     }
 }

@@ -27,9 +27,11 @@ mod publications;
 mod publish;
 mod register;
 mod registrar;
+mod resume;
 mod rows;
 mod settings;
 mod settle;
+mod settled;
 mod shares;
 mod snapshot;
 pub mod store;
@@ -49,7 +51,6 @@ use crate::exchange::{Incoming, Outcome, Outgoing, Reply, Shard, Token, Transact
 use crate::keyed::Secret;
 use crate::publication::EntityTags;
 use crate::sip::{Head, HeaderError, Method, StatusCode, UriParts};
-use crate::slots::Slots;
 use crate::time::{Timestamp, Wheel};
 
 pub use authorization::{DecideError, Decision};
@@ -58,19 +59,22 @@ pub use codec::RecordError;
 pub use composing::{Composed, Job};
 pub use counters::Counters;
 pub use registrar::options;
+pub use resume::Resumption;
 pub use settings::{Compositor, Durations, Limits, Package, Registrar, Settings};
 pub use shares::{Over, Share, Shares};
 pub use snapshot::{BindingRow, PresentityRow, PublicationRow, Snapshot, SubscriptionRow};
 pub use store::{
-    BindingRecord, Change, Commit, CommitOutcome, OpId, PublicationRecord, Record, RecordKey, Span,
-    Standing, SubscriptionRecord, Version, WatcherRecord,
+    BindingRecord, Change, Commit, CommitOutcome, OpId, PublicationRecord, Record, RecordKey,
+    SettledRecord, Span, Standing, StateDigest, SubscriptionRecord, Version, WatcherRecord,
 };
 pub use watchers::WatcherRow;
 
 use commit::Pending;
 use ledger::Ledger;
 use register::Bindings;
+use resume::Resuming;
 use rows::{Presentities, Subscriptions, Timer};
+use settled::Settling;
 use watchers::Authorizations;
 
 /// What the registry wants done, in this order.
@@ -153,8 +157,9 @@ pub struct Registry {
     subscriptions: Subscriptions,
     bindings: Bindings,
     authorizations: Authorizations,
-    /// Stored subscriptions that can't go on here, until they are told.
-    strangers: Slots<SubscriptionRecord>,
+    settling: Settling,
+    /// Stored subscriptions until they are looked at after a restart.
+    resuming: Resuming,
     pending: Pending,
     etags: EntityTags,
     ledger: Ledger,
@@ -172,7 +177,8 @@ impl Registry {
             subscriptions: Subscriptions::default(),
             bindings: Bindings::new(secret),
             authorizations: Authorizations::new(secret),
-            strangers: Slots::new(),
+            settling: Settling::default(),
+            resuming: Resuming::default(),
             pending: Pending::new(shard, entropy.next_u64()),
             etags: EntityTags::new(shard, epoch),
             ledger: Ledger::new(settings.books.clone(), settings.limits.memory),
@@ -213,7 +219,8 @@ impl Registry {
                 Timer::Tell(presentity) => self.tell_more(now, presentity, out),
                 Timer::Expire(subscription) => self.expire(now, subscription, out),
                 Timer::Resume(subscription) => self.resume(now, subscription, out),
-                Timer::TurnAway(stranger) => self.turn_away(now, stranger, out),
+                Timer::Recover => self.recover(now, out),
+                Timer::Remember => self.remember(now, out),
                 Timer::Unbind(row) => self.unbind(now, row, out),
                 Timer::GiveUp(row) => self.give_up(now, row, out),
                 Timer::Retry => self.retry(now, out),

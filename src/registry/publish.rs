@@ -62,7 +62,7 @@ impl Registry {
                 self.tell_memory(now, matches!(over, Over::Memory { .. }), out);
             }
         }
-        self.release_presentity(row);
+        self.release_presentity(row, out);
     }
 
     /// The package and presentity of a PUBLISH (steps 1 and 2).
@@ -390,7 +390,7 @@ impl Registry {
         }
         self.clean_up(changes, out);
         self.touched(now, row, out);
-        self.release_presentity(row);
+        self.release_presentity(row, out);
     }
 
     /// The row of an address, made if there is none.
@@ -406,7 +406,7 @@ impl Registry {
     }
 
     /// Forgets a presentity of which nothing is left.
-    pub(super) fn release_presentity(&mut self, row: u32) {
+    pub(super) fn release_presentity(&mut self, row: u32, out: &mut Vec<Effect>) {
         let idle = self.presentities.get(row).is_some_and(|row| {
             row.publications.is_empty() && row.watchers.is_empty() && row.composing.is_none()
         });
@@ -419,6 +419,7 @@ impl Registry {
             for timer in presentity.timers() {
                 self.wheel.cancel(timer);
             }
+            self.forget_settled(row, &presentity, out);
         }
     }
 

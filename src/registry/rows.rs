@@ -33,8 +33,10 @@ pub(super) enum Timer {
     Expire(u32),
     /// A NOTIFY that had to wait may leave.
     Resume(u32),
-    /// A stored subscription that can't go on here is told so.
-    TurnAway(u32),
+    /// The next watchers are told after a restart.
+    Recover,
+    /// Presentities whose watchers have answered are stored as settled.
+    Remember,
     /// A contact of an address of record expires (RFC 3261, 10.3).
     Unbind(u32),
     /// A watcher has waited long enough for a decision (RFC 3857, 4.7.1).

@@ -181,9 +181,9 @@ pub struct Settings {
     pub notify_timeouts: u32,
     /// Told in Retry-After when a request can't be served for now, in seconds.
     pub retry_after: u32,
-    /// After a restart, each subscription is sent the full state within this time, though not before the node has had
-    /// some of it to open its sockets.
-    pub resume_within: Duration,
+    /// Whether the store is told which presentities' watchers all know the state, so that they are not told again after a restart. Of
+    /// use where the store keeps anything.
+    pub remember_settled: bool,
     /// What watchers are told of a presence presentity without publications: a document with one closed tuple, or, when
     /// this is off, nothing (an empty NOTIFY).
     pub offline_document: bool,
@@ -214,7 +214,7 @@ impl Default for Settings {
             pacing: Duration::ZERO,
             notify_timeouts: 1,
             retry_after: 5,
-            resume_within: Duration::from_secs(2),
+            remember_settled: false,
             offline_document: false,
             registrar: Registrar::default(),
             policy: Handling::Allow,

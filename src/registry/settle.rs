@@ -53,7 +53,7 @@ impl Registry {
             Held::Subscribe(subscribing) => self.changes_of_subscribe(subscribing),
             Held::Register(registering) => registering.changes.clone(),
             Held::Decide(deciding) => vec![deciding.change()],
-            Held::Cleanup(_) | Held::Doubtful(_) => Vec::new(),
+            Held::Cleanup(_) | Held::Doubtful(_) | Held::Settled(_) => Vec::new(),
         }
     }
 
@@ -219,9 +219,12 @@ impl Registry {
                 let package = self.settings.packages[presentity.package].name.clone();
                 let event_id = held.event_id().cloned();
                 let aor = presentity.aor.clone();
-                let record = dialog.record(aor, package, event_id, held.expires_at);
+                let fresh = self.fresh(held);
+                let record = dialog.record(aor, package, event_id, held.expires_at, fresh);
                 Some(Record::Subscription(record))
             }
+            // Nobody waits for it: see `settled.rs`.
+            RecordKey::Settled { .. } => None,
         }
     }
 
@@ -255,6 +258,7 @@ impl Registry {
                     held.version = version;
                 }
             }
+            RecordKey::Settled { .. } => {}
         }
     }
 

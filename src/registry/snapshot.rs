@@ -25,6 +25,8 @@ pub struct Snapshot {
     pub owner_count: usize,
     /// Bytes of memory that the rows of this shard take.
     pub memory: u64,
+    /// Presentities of which the store remembers that their watchers all know the state.
+    pub settled_count: usize,
     /// Commits that the store has not answered.
     pub commits_under_way: usize,
     /// Presentities, by address.
@@ -115,6 +117,7 @@ impl Registry {
             binding_count: bindings.len(),
             owner_count: self.ledger.len(),
             memory: self.ledger.memory(),
+            settled_count: self.settling.len(),
             commits_under_way: self.pending.len(),
             presentities: presentities
                 .iter()

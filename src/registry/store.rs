@@ -60,6 +60,13 @@ pub enum RecordKey {
         /// Event package and id, since a dialog may hold several subscriptions (RFC 6665, 4.5.2).
         event: Arc<str>,
     },
+    /// That all watchers of a presentity know its state.
+    Settled {
+        /// The presentity.
+        aor: Arc<str>,
+        /// Event package.
+        package: Arc<str>,
+    },
 }
 
 /// A stored record.
@@ -73,6 +80,8 @@ pub enum Record {
     Subscription(SubscriptionRecord),
     /// What is known of a watcher's right to a presentity.
     Watcher(WatcherRecord),
+    /// That all watchers of a presentity know its state.
+    Settled(SettledRecord),
 }
 
 impl Record {
@@ -83,6 +92,7 @@ impl Record {
             Self::Publication(publication) => publication.key(),
             Self::Subscription(subscription) => subscription.key(),
             Self::Watcher(watcher) => watcher.key(),
+            Self::Settled(settled) => settled.key(),
         }
     }
 
@@ -93,6 +103,7 @@ impl Record {
             Self::Publication(publication) => &publication.aor,
             Self::Subscription(subscription) => &subscription.aor,
             Self::Watcher(watcher) => &watcher.aor,
+            Self::Settled(settled) => &settled.aor,
         }
     }
 }
@@ -201,6 +212,9 @@ pub struct SubscriptionRecord {
     pub epoch: u64,
     /// Address of the account that subscribed, where From names somebody else.
     pub account: Option<Arc<str>>,
+    /// When it was made, in the order of commits ([`SettledRecord::order`]), as long as it is not known that its watcher was told
+    /// anything. `None`: it was told.
+    pub fresh: Option<u64>,
 }
 
 impl SubscriptionRecord {
@@ -244,6 +258,33 @@ impl WatcherRecord {
         RecordKey::Watcher {
             aor: self.aor.clone(),
             watcher: self.watcher.clone(),
+        }
+    }
+}
+
+/// The first half of a SHA-256 of what the watchers of a presentity are shown: media type and body.
+pub type StateDigest = [u8; 16];
+
+/// All watchers of a presentity have answered a NOTIFY with its state. The record goes with the next change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SettledRecord {
+    /// The presentity.
+    pub aor: Arc<str>,
+    /// Event package.
+    pub package: Arc<str>,
+    /// Of subscriptions made later than this nothing is said. Grows with each commit: the store's epoch in the upper 24 bits, the
+    /// number of the commit in the lower 40.
+    pub order: u64,
+    /// Of the state that they know.
+    pub digest: StateDigest,
+}
+
+impl SettledRecord {
+    /// Its name.
+    pub fn key(&self) -> RecordKey {
+        RecordKey::Settled {
+            aor: self.aor.clone(),
+            package: self.package.clone(),
         }
     }
 }

@@ -36,12 +36,16 @@ enum Step {
         event_id: Option<Arc<str>>,
         expires_at: Timestamp,
         owner: u32,
+        /// See [`SubscriptionRecord::fresh`].
+        fresh: Option<u64>,
     },
     /// A subscription lives on.
     Refresh {
         row: u32,
         next: Dialog,
         expires_at: Timestamp,
+        /// See [`SubscriptionRecord::fresh`].
+        fresh: Option<u64>,
     },
     /// A subscription ends.
     Close { row: u32 },
@@ -124,7 +128,8 @@ impl Registry {
         let expires = self.spread(asked.expires, min);
         let expires_at = now + seconds(expires);
         let (aor, event_id): (Arc<str>, _) = (aor.into(), asked.event_id.clone());
-        let record = dialog.record(aor.clone(), name, event_id.clone(), expires_at);
+        let fresh = self.settings.remember_settled.then(|| self.next_order());
+        let record = dialog.record(aor.clone(), name, event_id.clone(), expires_at, fresh);
         let change = Change {
             key: record.key(),
             expect: None,
@@ -136,6 +141,7 @@ impl Registry {
             event_id,
             expires_at,
             owner,
+            fresh,
         };
         let subscribing = Subscribing {
             asker: self.asker(incoming),
@@ -219,6 +225,7 @@ impl Registry {
             return self.open_subscription(now, incoming, &aor, &asked, next, lock, out);
         };
         let (aor, version) = (presentity.aor.clone(), subscription.version);
+        let fresh = self.fresh(subscription);
         let package = &self.settings.packages[asked.package];
         let (name, min) = (package.name.clone(), package.subscription.min);
         let (change, step, expires) = if asked.expires == 0 {
@@ -228,7 +235,7 @@ impl Registry {
         } else {
             let expires = self.spread(asked.expires, min);
             let expires_at = now + seconds(expires);
-            let record = next.record(aor, name, asked.event_id.clone(), expires_at);
+            let record = next.record(aor, name, asked.event_id.clone(), expires_at, fresh);
             let change = Change {
                 key: record.key(),
                 expect: Some(version),
@@ -238,6 +245,7 @@ impl Registry {
                 row,
                 next,
                 expires_at,
+                fresh,
             };
             (change, step, expires)
         };
@@ -272,19 +280,21 @@ impl Registry {
                 event_id,
                 expires_at,
                 owner: _,
+                fresh,
             } => {
                 let (aor, event_id) = (aor.clone(), event_id.clone());
-                let record = dialog.record(aor, name.clone(), event_id, *expires_at);
+                let record = dialog.record(aor, name.clone(), event_id, *expires_at, *fresh);
                 Some(put(record, None))
             }
             Step::Refresh {
                 row,
                 next,
                 expires_at,
+                fresh,
             } => self.subscriptions.get(*row).and_then(|held| {
                 let aor = self.presentities.get(held.presentity)?.aor.clone();
                 let event_id = held.event_id().cloned();
-                let record = next.record(aor, name.clone(), event_id, *expires_at);
+                let record = next.record(aor, name.clone(), event_id, *expires_at, *fresh);
                 Some(put(record, Some(held.version)))
             }),
             Step::Close { row } => self.subscriptions.removal(*row, name),
@@ -327,6 +337,7 @@ impl Registry {
                 event_id,
                 expires_at,
                 owner,
+                fresh: _,
             } => {
                 out.push(accepted(transaction, &flow, dialog.tag, expires));
                 let row =
@@ -339,6 +350,7 @@ impl Registry {
                 row,
                 next,
                 expires_at,
+                fresh: _,
             } => {
                 out.push(accepted(transaction, &flow, next.tag, expires));
                 let Some(subscription) = self.subscriptions.get_mut(row) else {

@@ -35,6 +35,7 @@ impl Registry {
             return;
         };
         presentity.stale = true;
+        self.unsettle(now, row, out);
         self.tell(now, row, out);
     }
 
@@ -262,6 +263,7 @@ impl Registry {
 
     /// A NOTIFY ended.
     pub(super) fn notify_ended(&mut self, now: Timestamp, outcome: Outcome, out: &mut Vec<Effect>) {
+        self.answered_after_restart(now, outcome.token);
         // The lower half of a token is the row.
         let watcher = outcome.token as u32;
         let tolerated = self.settings.notify_timeouts;

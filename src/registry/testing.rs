@@ -198,6 +198,13 @@ impl Desk {
         self.run(out);
     }
 
+    /// The node ends in order.
+    pub fn end(&mut self) {
+        let mut out = Vec::new();
+        self.registry.remember_all(&mut out);
+        self.run(out);
+    }
+
     /// The oldest NOTIFY on its way is answered.
     pub fn answer(&mut self, response: &str) {
         let text = format!(
@@ -342,6 +349,7 @@ impl Desk {
                         RecordKey::Publication { .. } => "publication",
                         RecordKey::Subscription { .. } => "subscription",
                         RecordKey::Watcher { .. } => "watcher",
+                        RecordKey::Settled { .. } => "settled",
                     };
                     let sign = if change.record.is_some() { "+" } else { "-" };
                     format!("{sign}{kind} v{}", change.version())

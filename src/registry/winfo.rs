@@ -119,7 +119,7 @@ impl Registry {
         }
         let told = self.winfo_row(package, &aor).is_some();
         let watcher = told.then(|| self.element(now, row, status, event));
-        self.remove_subscription(row);
+        self.remove_subscription(row, out);
         if let Some(watcher) = watcher.flatten() {
             self.tell_winfo(now, package, &aor, watcher, out);
         }

@@ -162,6 +162,7 @@ impl Dialog {
         package: Arc<str>,
         event_id: Option<Arc<str>>,
         expires_at: Timestamp,
+        fresh: Option<u64>,
     ) -> SubscriptionRecord {
         let mut head = Vec::with_capacity(self.block.head().len() + aor.len() + 112);
         self.write_head(&aor, &mut head);
@@ -186,6 +187,7 @@ impl Dialog {
             remote_cseq: self.remote_cseq,
             epoch: self.epoch,
             account: self.block.account().map(Into::into),
+            fresh,
         }
     }
 

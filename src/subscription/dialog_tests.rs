@@ -133,6 +133,7 @@ fn it_is_the_same_after_the_store() {
         "presence".into(),
         None,
         Timestamp::default(),
+        None,
     );
     let mut again = Dialog::of(&record).expect("a dialog");
     assert_eq!(send(&mut again, 1), send(&mut dialog, 1));
@@ -148,7 +149,7 @@ fn cseq_grows_over_restarts_and_stays_below_two_to_the_31() {
     assert!(dialog.is_exhausted(1));
     let last = send(&mut dialog, 2047);
     assert!(text(&last).contains("\r\nCSeq: 2146435071 NOTIFY\r\n"));
-    let record = dialog.record("a".into(), "p".into(), None, Timestamp::default());
+    let record = dialog.record("a".into(), "p".into(), None, Timestamp::default(), None);
     assert!(!Dialog::of(&record).expect("a dialog").is_exhausted(2047));
     assert!(dialog.is_exhausted(2048));
 }

@@ -179,6 +179,11 @@ impl Notifier {
         self.shown = version;
     }
 
+    /// The watcher knows this version of the state: it was told before a restart.
+    pub fn knows(&mut self, version: u32) {
+        self.shown = version;
+    }
+
     /// The next NOTIFY waits for a timer.
     pub fn hold(&mut self, timer: TimerKey) {
         self.flight = Flight::Holding { timer };

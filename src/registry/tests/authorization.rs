@@ -271,8 +271,8 @@ fn decisions_outlive_a_restart_and_take_hold_of_what_was_stored_before() {
     assert_eq!(
         lines,
         [
-            "active;expires=3597 = closed",
-            "pending;expires=3599 = nothing",
+            "active;expires=3598 = closed",
+            "pending;expires=3600 = nothing",
         ]
     );
 }

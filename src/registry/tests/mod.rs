@@ -5,6 +5,7 @@ mod random;
 mod register;
 mod registrar;
 mod restart;
+mod settled;
 mod shares;
 mod store;
 mod subscribe;

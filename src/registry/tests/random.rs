@@ -92,10 +92,11 @@ struct World {
 }
 
 impl World {
-    fn new(pacing: Duration, policy: Handling) -> Self {
+    fn new(pacing: Duration, policy: Handling, remember_settled: bool) -> Self {
         let mut desk = Desk::with(Settings {
             pacing,
             policy,
+            remember_settled,
             packages: vec![Package::presence(), Package::presence_winfo()],
             ..Settings::default()
         });
@@ -204,6 +205,15 @@ impl World {
             Step::Answer { which, how } => self.answer(which, how),
             Step::Pass { millis } => self.desk.pass(u64::from(millis)),
             Step::Restart => {
+                // What was on its way may never have arrived.
+                for outgoing in &self.desk.in_flight {
+                    let head = String::from_utf8_lossy(&outgoing.head).into_owned();
+                    let of = (
+                        field(&head, "Call-ID: ", "\r\n"),
+                        field(&head, "Event: ", "\r\n"),
+                    );
+                    self.shown.remove(&of);
+                }
                 self.desk.restart();
                 self.open.clear();
             }
@@ -391,9 +401,10 @@ proptest! {
         steps in prop::collection::vec(step(), 1..120),
         paced in any::<bool>(),
         policy in any::<u8>(),
+        remember_settled in any::<bool>(),
     ) {
         let pacing = Duration::from_secs(if paced { 5 } else { 0 });
-        let mut world = World::new(pacing, handling_of(policy).unwrap_or_default());
+        let mut world = World::new(pacing, handling_of(policy).unwrap_or_default(), remember_settled);
         for step in &steps {
             world.run(step);
         }

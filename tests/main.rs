@@ -8,6 +8,7 @@ mod compare;
 mod conformance;
 mod conformance_sip;
 mod endpoint;
+mod endure;
 mod examples;
 mod faults;
 mod fuzz;

@@ -7,6 +7,7 @@ mod client;
 mod compare;
 mod conformance;
 mod conformance_sip;
+mod disk;
 mod endpoint;
 mod endure;
 mod examples;

@@ -179,9 +179,7 @@ impl Store for FileStore {
                 }
             }
         } else {
-            // What the disk has in hand was refused: it must not be found after a restart.
-            let proof = locked(&self.shared.proof).clone();
-            let void = proof.is_some_and(|proof| proof.void());
+            let void = self.shared.declare_void();
             locked(&self.shared.health)
                 .hanging_since
                 .get_or_insert_with(std::time::Instant::now);

@@ -183,6 +183,12 @@ impl Shared {
         }
     }
 
+    /// Leaves word that what the disk has in hand was refused, so that it is not found after a restart. Whether that is written.
+    pub fn declare_void(&self) -> bool {
+        let proof = locked(&self.proof).clone();
+        proof.is_some_and(|proof| proof.void())
+    }
+
     /// Waits until the thread has ended; false when that takes too long.
     pub fn wait_for_end(&self, limit: Duration) -> bool {
         let ended = locked(&self.ended);

@@ -74,6 +74,7 @@ fn hangs(shared: &Arc<Shared>, since: Instant, now: Instant, said: &mut Option<I
         );
     }
     if now.saturating_duration_since(since) >= shared.settings.give_up {
+        shared.declare_void();
         let why = format!("the store's disk has not answered for {seconds} s");
         (shared.settings.fatal)(&why);
     }

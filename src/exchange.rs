@@ -194,8 +194,34 @@ pub struct Incoming {
     pub flow: Flow,
     /// Who sent it.
     pub identity: Identity,
+    /// What is known of where it came from.
+    pub source: Source,
     /// The request; From, To, Call-ID, CSeq and the top Via are present and well formed.
     pub message: Message,
+}
+
+/// What is known of the place that a request came from (docs/adr/0015).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Its sender has shown that it is there: by a connection, by the answer to a challenge, or because nobody can make up
+    /// that address.
+    pub proven: bool,
+    /// Whether it is a proxy that may say where else requests go.
+    pub is_proxy: bool,
+    /// Bytes that requests of ours may take because of this one, repetitions included, to a place that has not answered yet.
+    /// It is known of SUBSCRIBE alone.
+    pub room: u32,
+}
+
+impl Default for Source {
+    /// Proven.
+    fn default() -> Self {
+        Self {
+            proven: true,
+            is_proxy: false,
+            room: u32::MAX,
+        }
+    }
 }
 
 /// The final response of a module to an [`Incoming`] request.
@@ -258,6 +284,29 @@ pub enum Destination {
     Address(Transport, SocketAddr),
     /// To the first Route, or else the Request-URI (RFC 3261, 8.1.2), resolved by the endpoint.
     NextHop,
+    /// To a place that must not get everything, or that must not be left for another (docs/adr/0015).
+    Bounded(Bounds),
+}
+
+/// The way of a request that may not go everywhere, or not at any length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// As [`Destination::Flow`]; without one as [`Destination::NextHop`].
+    pub flow: Option<Flow>,
+    /// Over this flow or not at all.
+    pub alone: bool,
+    /// Bytes that may go out by datagram, repetitions included; as many as it takes when `None`.
+    pub room: Option<u32>,
+}
+
+impl Destination {
+    /// [`Bounds::room`].
+    pub const fn room(&self) -> Option<u32> {
+        match self {
+            Self::Bounded(bounds) => bounds.room,
+            Self::Flow(_) | Self::Address(..) | Self::NextHop => None,
+        }
+    }
 }
 
 /// Chosen by the module that sends a request, given back in its [`Outcome`].

@@ -8,6 +8,7 @@ mod compare;
 mod conformance;
 mod conformance_sip;
 mod disk;
+mod egress;
 mod endpoint;
 mod endure;
 mod examples;

@@ -79,6 +79,7 @@ fn registry_settings(settings: &config::Server, books: Books) -> registry::Setti
         policy: settings.watchers.policy,
         keep_waiting: settings.watchers.keep_waiting,
         remember_settled: settings.store != config::Store::Memory,
+        egress: Arc::new(settings.egress.clone()),
         ..registry::Settings::default()
     }
 }

@@ -233,14 +233,17 @@ impl Registry {
     /// Which shard's endpoint sends a NOTIFY: the one with the connection; the one that `answering` the subscriber is the
     /// task of, so that the NOTIFY leaves behind the 2xx (many clients take no other order well); else our own.
     fn endpoint_of(&self, outgoing: &Outgoing, answering: Option<Shard>) -> Shard {
-        match outgoing.destination {
-            Destination::Flow(flow)
-                if flow.transport.is_reliable() || Some(flow.shard) == answering =>
-            {
+        let flow = match outgoing.destination {
+            Destination::Flow(flow) => Some(flow),
+            Destination::Bounded(bounds) => bounds.flow,
+            Destination::Address(..) | Destination::NextHop => None,
+        };
+        match flow {
+            Some(flow) if flow.transport.is_reliable() || Some(flow.shard) == answering => {
                 flow.shard
             }
-            Destination::Flow(_) => self.shard,
-            Destination::Address(..) | Destination::NextHop => answering.unwrap_or(self.shard),
+            Some(_) => self.shard,
+            None => answering.unwrap_or(self.shard),
         }
     }
 

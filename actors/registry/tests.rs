@@ -140,6 +140,7 @@ fn request(number: u64, method: &str, lines: &str, body: &str, shard: Shard) -> 
     Incoming {
         transaction: TransactionId { shard, number },
         identity: Default::default(),
+        source: Default::default(),
         flow: flow(shard),
         message: SipMessage::parse(Bytes::from(text)).expect("a request"),
     }

@@ -168,6 +168,7 @@ impl Shard {
             },
             flow: flow(),
             identity: Default::default(),
+            source: Default::default(),
             message: request,
         };
         let mut effects = std::mem::take(&mut self.effects);

@@ -161,10 +161,26 @@ impl Challenger {
         Ok(Identity::User(name))
     }
 
-    /// The challenges of a 401: one header per algorithm.
-    pub fn challenge(&self, now: Timestamp, denied: Denied, entropy: &mut Entropy) -> Head {
+    /// Whether credentials that were found right use a nonce that was sent to this address: then it is nobody else who speaks
+    /// from there.
+    pub fn was_sent_to(&self, request: &Message, source: IpAddr) -> bool {
+        request.texts(Name::Authorization).any(|value| {
+            let own = Params::parse(&value);
+            let nonce = own.as_ref().and_then(|own| own.get("nonce"));
+            nonce.is_some_and(|nonce| nonce::was_sent_to(&self.how.key, nonce, source))
+        })
+    }
+
+    /// The challenges of a 401 that goes to `source`: one header per algorithm.
+    pub fn challenge(
+        &self,
+        now: Timestamp,
+        denied: Denied,
+        source: IpAddr,
+        entropy: &mut Entropy,
+    ) -> Head {
         let mut head = Head::with_capacity(400);
-        let nonce = nonce::issue(&self.how.key, now, entropy);
+        let nonce = nonce::issue(&self.how.key, now, source, entropy);
         for &algorithm in &self.how.offered {
             let mut value = Writer::new();
             value.quoted("realm", &self.how.realm);

@@ -47,9 +47,12 @@ impl Server {
     }
 
     fn challenge(&mut self, stale: bool) -> Message {
-        let head = self
-            .challenger
-            .challenge(self.now, Denied { stale }, &mut self.entropy);
+        let head = self.challenger.challenge(
+            self.now,
+            Denied { stale },
+            "192.0.2.1".parse().unwrap(),
+            &mut self.entropy,
+        );
         let lines = String::from_utf8(head.as_bytes().to_vec()).unwrap();
         response(&format!("401 Unauthorized\r\n{lines}"))
     }
@@ -105,6 +108,36 @@ fn the_figures_of_rfc_7616_come_out() {
         let answer = super::response(algorithm, &ha1, nonce, counted, "GET", "/dir/index.html");
         assert_eq!(answer, expected);
     }
+}
+
+#[test]
+fn a_nonce_says_to_which_address_it_was_sent_and_is_good_for_all() {
+    let mut server = Server::new();
+    let challenge = server.challenge(false);
+    let mut answerer =
+        Answerer::new(&challenge, &account("bob", "secret"), None).expect("an offer");
+    let answer = authorized(&mut answerer);
+    for (source, was) in [
+        ("192.0.2.1", true),
+        ("::ffff:192.0.2.1", true),
+        ("192.0.2.2", false),
+        ("2001:db8::1", false),
+    ] {
+        let source = source.parse().unwrap();
+        assert_eq!(
+            server.challenger.was_sent_to(&answer, source),
+            was,
+            "{source}"
+        );
+    }
+    assert!(
+        !server
+            .challenger
+            .was_sent_to(&request("X: y"), "192.0.2.1".parse().unwrap())
+    );
+    let elsewhere = "192.0.2.2".parse().unwrap();
+    let identity = server.challenger.identify(server.now, &answer, elsewhere);
+    assert_eq!(identity, Ok(bob()));
 }
 
 #[test]

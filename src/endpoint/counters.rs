@@ -61,6 +61,8 @@ pub struct Counters {
     pub requests_retransmitted: u64,
     /// Requests too large for a datagram, so that TCP was tried.
     pub requests_too_large: u64,
+    /// Requests that were longer than a place may be sent that has not answered yet: not sent.
+    pub held_back: u64,
     /// Requests of these that went over UDP after all, since their peers took no connection.
     pub datagrams_instead: u64,
     /// Requests given up by Timer F.

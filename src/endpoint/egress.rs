@@ -4,12 +4,14 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 
+use super::large::UNKNOWN_PATH;
 use super::locate::Failure;
-use super::respond::Draft;
+use super::respond::{Draft, patch};
 use super::{Effect, Endpoint, Origin};
 use crate::egress::{AMPLIFICATION, Barred, Machine};
-use crate::exchange::{Flow, Outgoing, Transport};
-use crate::sip::{Message, ViaPatch};
+use crate::exchange::{Flow, Identity, Outgoing, Source, Transport};
+use crate::sip::{Message, Method, Name, StatusCode, Via, ViaPatch};
+use crate::subscription::push_contact;
 use crate::time::Timestamp;
 
 impl Endpoint {
@@ -73,6 +75,72 @@ impl Endpoint {
             whose: request.uri_text().to_owned(),
         });
         false
+    }
+
+    /// What is known of where a request came from.
+    pub(super) fn source_of(
+        &mut self,
+        flow: &Flow,
+        message: &Message,
+        method: &Method,
+        via: &Via,
+        identity: &Identity,
+    ) -> Source {
+        let ip = flow.remote.ip();
+        let is_proxy = self.settings.egress.is_proxy(ip);
+        let drawn = AMPLIFICATION * message.raw().len();
+        let proven = flow.transport.is_reliable()
+            || self.settings.egress.is_unbounded(ip)
+            || match identity {
+                Identity::Trusted => true,
+                // Nothing long is ever answered to it.
+                Identity::User(_) if *method == Method::Publish => false,
+                Identity::User(_) => {
+                    let challenger = self.challenger.as_ref();
+                    challenger.is_some_and(|own| own.was_sent_to(message, ip))
+                }
+                Identity::Unchecked => false,
+            };
+        // Only then it counts what a place may be sent that has not answered.
+        let elsewhere = || message.has(Name::RecordRoute) || message.has_several_vias();
+        let room = if *method != Method::Subscribe || proven && !elsewhere() {
+            0
+        } else if flow.transport.is_reliable() {
+            drawn
+        } else {
+            let most = self.settings.datagram.unwrap_or(UNKNOWN_PATH);
+            let accepted = self.accepted_length(flow, message, via);
+            drawn.saturating_sub(accepted).min(most)
+        };
+        Source {
+            proven,
+            is_proxy,
+            room: u32::try_from(room).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// Bytes of the 200 to a SUBSCRIBE, at most.
+    fn accepted_length(&mut self, flow: &Flow, message: &Message, via: &Via) -> usize {
+        let mut head = b"Expires: 4294967295\r\nContact: <".to_vec();
+        push_contact(&mut head, flow);
+        head.extend_from_slice(b">\r\n");
+        let draft = Draft {
+            status: StatusCode::OK,
+            reason: None,
+            to_tag: "000000000000000000",
+            copy_record_route: true,
+            head: &head,
+            body: &[],
+        };
+        self.write(message, patch(flow, via), &draft, true).len()
+    }
+
+    /// Bytes that a request and its repetitions may take on this way; as many as it takes when `None`.
+    pub(super) fn room_of(&self, outgoing: &Outgoing, flow: &Flow) -> Option<usize> {
+        let room = outgoing.destination.room()?;
+        let bounded =
+            !flow.transport.is_reliable() && !self.settings.egress.is_unbounded(flow.remote.ip());
+        bounded.then_some(room as usize)
     }
 
     /// A response as its request may draw it: whole, or without lines that a client can do without, or none at all. Who has

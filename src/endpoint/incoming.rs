@@ -62,13 +62,19 @@ impl Endpoint {
                             Ok(identity) => identity,
                             Err(denied) => {
                                 self.counters.challenged += 1;
-                                let head = challenger.challenge(now, denied, &mut self.entropy);
+                                let head = challenger.challenge(
+                                    now,
+                                    denied,
+                                    flow.remote.ip(),
+                                    &mut self.entropy,
+                                );
                                 let status = StatusCode::UNAUTHORIZED;
                                 return self.answer(now, &flow, &message, status, None, head, out);
                             }
                         }
                     }
                 };
+                let source = self.source_of(&flow, &message, &method, &via, &identity);
                 let shard = sharding.shard(&message, to_tag.as_deref(), self.settings.shards);
                 for &observer in self.modules.observers() {
                     out.push(Effect::Observe {
@@ -82,7 +88,7 @@ impl Endpoint {
                     flow: way_back(&flow, Some(&via)),
                     patch: patch(&flow, &via),
                     port: via.port,
-                    proven: matches!(identity, Identity::Trusted),
+                    proven: source.proven,
                 };
                 let timers = &self.settings.timers;
                 let number = self
@@ -99,6 +105,7 @@ impl Endpoint {
                         transaction,
                         flow,
                         identity,
+                        source,
                         message,
                     },
                 });
@@ -232,6 +239,11 @@ impl Endpoint {
                 flow,
                 bytes: message.raw(),
             });
+            return;
+        }
+        let ip = flow.remote.ip();
+        if !flow.transport.is_reliable() && !self.clients.may_come_from(branch, ip) {
+            self.counters.stray_responses += 1;
             return;
         }
         let timers = &self.settings.timers;

@@ -11,7 +11,7 @@ use crate::exchange::{Flow, Outgoing, Transport};
 use crate::time::Timestamp;
 
 /// Bytes of a request over UDP where nothing is known of the path: 200 less than what Ethernet carries.
-const UNKNOWN_PATH: usize = 1300;
+pub(super) const UNKNOWN_PATH: usize = 1300;
 
 /// How long a peer is remembered that takes no connection: to try it again costs its watchers seconds when a firewall
 /// swallows the attempt.

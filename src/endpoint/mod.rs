@@ -292,7 +292,7 @@ impl Endpoint {
                         Fired::TimedOut(Ended { origin, token }) => {
                             self.fail_over(now, origin, token, Failure::Timeout, out);
                         }
-                        Fired::Retransmit(..) | Fired::Gone => {}
+                        Fired::Retransmit(..) | Fired::Silent | Fired::Gone => {}
                     }
                 }
                 Timer::K => self.clients.expire(now, &mut self.wheel),

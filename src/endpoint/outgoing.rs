@@ -111,30 +111,51 @@ impl Endpoint {
         outgoing: Outgoing,
         out: &mut Vec<Effect>,
     ) {
-        match outgoing.destination {
-            Destination::Flow(flow) if flow.transport == Transport::Udp => {
+        let (flow, alone) = match outgoing.destination {
+            Destination::Flow(flow) => (Some(flow), false),
+            Destination::Bounded(bounds) => (bounds.flow, bounds.alone),
+            Destination::Address(transport, remote) => {
+                return self.send_to_address(now, origin, outgoing, transport, remote, out);
+            }
+            Destination::NextHop => (None, false),
+        };
+        match flow {
+            Some(flow) if flow.transport == Transport::Udp => {
                 match self.datagram(flow.remote, Some(flow.local)) {
                     Some(flow) => self.transmit(now, origin, outgoing, flow, out),
                     None => self.ask_for(now, origin, outgoing, flow.transport, flow.remote, out),
                 }
             }
-            Destination::Flow(flow) if self.is_alive(&flow) => {
-                self.transmit(now, origin, outgoing, flow, out)
+            Some(flow) if self.is_alive(&flow) => self.transmit(now, origin, outgoing, flow, out),
+            Some(_) if alone => {
+                self.counters.flows_lost += 1;
+                let reason = "the connection is gone, and nobody may say where else".to_owned();
+                self.fail(origin, outgoing.token, reason, out);
             }
-            Destination::Flow(_) => {
+            Some(_) => {
                 self.counters.flows_lost += 1;
                 self.send_to_next_hop(now, origin, outgoing, out);
             }
-            Destination::Address(transport, remote) => {
-                match Some(remote)
-                    .filter(|_| transport == Transport::Udp)
-                    .and_then(|remote| self.datagram(remote, None))
-                {
-                    Some(flow) => self.transmit(now, origin, outgoing, flow, out),
-                    None => self.ask_for(now, origin, outgoing, transport, remote, out),
-                }
-            }
-            Destination::NextHop => self.send_to_next_hop(now, origin, outgoing, out),
+            None => self.send_to_next_hop(now, origin, outgoing, out),
+        }
+    }
+
+    fn send_to_address(
+        &mut self,
+        now: Timestamp,
+        origin: Origin,
+        outgoing: Outgoing,
+        transport: Transport,
+        remote: SocketAddr,
+        out: &mut Vec<Effect>,
+    ) {
+        let datagram = match transport {
+            Transport::Udp => self.datagram(remote, None),
+            Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => None,
+        };
+        match datagram {
+            Some(flow) => self.transmit(now, origin, outgoing, flow, out),
+            None => self.ask_for(now, origin, outgoing, transport, remote, out),
         }
     }
 
@@ -366,10 +387,22 @@ impl Endpoint {
         // The upper half.
         let random = (self.entropy.next_u64() >> 32) as u32;
         let branch_token = self.clients.next_branch(random);
-        let bytes = self.write_out(&outgoing, &flow, branch_token);
-        if self.is_too_large(now, &flow, bytes.len()) {
-            return self.send_large(now, origin, outgoing, flow, bytes.len(), out);
-        }
+        let room = self.room_of(&outgoing, &flow);
+        let bytes = self.write_out(&outgoing, &flow, branch_token, room.is_none());
+        let rest = match room {
+            None if self.is_too_large(now, &flow, bytes.len()) => {
+                return self.send_large(now, origin, outgoing, flow, bytes.len(), out);
+            }
+            None => u32::MAX,
+            Some(room) => match room.checked_sub(bytes.len()) {
+                Some(rest) => u32::try_from(rest).unwrap_or(u32::MAX - 1),
+                None => {
+                    self.counters.held_back += 1;
+                    let reason = "too long for a place that has not answered yet".to_owned();
+                    return self.fail(origin, token, reason, out);
+                }
+            },
+        };
         let request = transaction::Request {
             origin,
             token,
@@ -377,6 +410,7 @@ impl Endpoint {
             method: outgoing.method,
             flow,
             bytes: bytes.clone(),
+            room: rest,
         };
         self.counters.requests_sent += 1;
         self.clients
@@ -384,7 +418,8 @@ impl Endpoint {
         out.push(Effect::Send { flow, bytes });
     }
 
-    fn write_out(&mut self, outgoing: &Outgoing, flow: &Flow, token: u64) -> Bytes {
+    /// With our User-Agent header or without.
+    fn write_out(&mut self, outgoing: &Outgoing, flow: &Flow, token: u64, agent: bool) -> Bytes {
         let ours = self.reachable(flow);
         let line = self
             .account
@@ -402,13 +437,8 @@ impl Endpoint {
             None => (head, &[][..], &[][..]),
         };
         let line = line.unwrap_or_default();
-        let heads = [
-            self.user_agent.as_bytes(),
-            front,
-            contact,
-            rest,
-            line.as_bytes(),
-        ];
+        let agent = if agent { &self.user_agent } else { "" };
+        let heads = [agent.as_bytes(), front, contact, rest, line.as_bytes()];
         // Not by way of the buffer, as responses are: with its body it is long, and copying it would cost more than its memory.
         let mut bytes = Vec::new();
         write_request(

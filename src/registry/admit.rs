@@ -1,11 +1,15 @@
 //! Letting a watcher in: refused, fetched for, or begun as the policy says (RFC 3856, 6.6.2; RFC 6665, 4.2.1.1).
 
 use super::composing::Fetch;
+use super::ledger::NOBODY;
 use super::settings::Compositor;
 use super::subscribe::accepted;
 use super::{Effect, Note, Registry};
+use crate::egress::Barred;
 use crate::exchange::Incoming;
-use crate::subscription::{Asked, Dialog, EndReason, LocalTag, Notify, State, SubscribeError};
+use crate::subscription::{
+    Asked, Dialog, EndReason, LocalTag, Notify, State, SubscribeError, Told,
+};
 use crate::time::Timestamp;
 use crate::watcherinfo::{Event, Handling, Status, Watcher};
 
@@ -52,7 +56,14 @@ impl Registry {
         dialog: Dialog,
         handling: Handling,
         out: &mut Vec<Effect>,
-    ) {
+    ) -> Result<(), SubscribeError> {
+        let watched = self.presentities.find(asked.package, aor);
+        let watched = watched.and_then(|row| self.presentities.get(row));
+        let most = self.settings.limits.subscriptions;
+        // It may have to be kept until its watcher has answered.
+        if !dialog.is_proven() && watched.is_some_and(|row| row.watchers.len() >= most) {
+            return Err(SubscribeError::TooManySubscriptions(most));
+        }
         self.counters.fetched += 1;
         out.push(accepted(
             incoming.transaction,
@@ -86,6 +97,59 @@ impl Registry {
                 self.tell_winfo(now, asked.package, &aor, watcher, out);
             }
         }
+        Ok(())
+    }
+
+    /// Answers a fetch whose state is too long for a place that has not answered yet: the dialog begins with a NOTIFY that has
+    /// none, and ends with the state as soon as that is answered. The store never hears of it.
+    fn fetch_when_answered(
+        &mut self,
+        now: Timestamp,
+        aor: &str,
+        asked: &Asked,
+        dialog: Dialog,
+        handling: Handling,
+        out: &mut Vec<Effect>,
+    ) {
+        let id = asked.event_id.clone();
+        let row = self.insert_subscription(asked.package, dialog, aor, id, now, 0, NOBODY);
+        if let Some(subscription) = self.subscriptions.get_mut(row) {
+            self.wheel.cancel(subscription.expire);
+            subscription.handling = handling;
+        }
+        self.send_notify(now, row, State::Active(now), out);
+        let leaves = match self.subscriptions.get_mut(row) {
+            Some(subscription) => subscription.notifier.end(EndReason::Timeout),
+            None => false,
+        };
+        // Nothing was sent, so nothing will be answered: it ends as far as there is room.
+        if leaves {
+            self.finish(now, row, EndReason::Timeout, out);
+        }
+    }
+
+    /// Refuses a subscription that could not be told: NOTIFY would have to go where nothing may, or there is no room for one
+    /// to a place that has not answered.
+    pub(super) fn check_way(
+        &self,
+        incoming: &Incoming,
+        aor: &str,
+        asked: &Asked,
+        dialog: &Dialog,
+    ) -> Result<(), SubscribeError> {
+        if let Some((_, place)) = dialog.next_place(incoming) {
+            let verdict = match place == incoming.flow.local {
+                true => Err(Barred::Ours),
+                false => self.settings.egress.judge(place),
+            };
+            verdict.map_err(|why| SubscribeError::Barred(place, why))?;
+        }
+        let id = asked.event_id.as_ref().map_or(0, |id| id.len());
+        let event = self.settings.packages[asked.package].name.len() + id;
+        if !dialog.has_room(aor, event) {
+            return Err(SubscribeError::TooShort);
+        }
+        Ok(())
     }
 
     /// Sends the one NOTIFY of a fetch.
@@ -107,6 +171,8 @@ impl Registry {
         // No row has this number, so the answer finds nobody.
         let token = self.token(u32::MAX);
         let state = State::Terminated(EndReason::Timeout);
+        // As it was before anything was said.
+        let mut unsaid = (!dialog.is_proven()).then(|| dialog.clone());
         let package = &self.settings.packages[asked.package];
         let (content_type, body) = if package.compositor == Compositor::Watchers {
             let content_type = package.body_types.first().cloned().unwrap_or_default();
@@ -122,8 +188,14 @@ impl Registry {
             content_type: &content_type,
             body: &body,
         };
-        out.push(Effect::Send(dialog.notify(now, self.epoch, token, &notify)));
-        self.counters.notified += 1;
+        match dialog.tell(now, self.epoch, token, &notify) {
+            Told::Whole(outgoing) => {
+                out.push(Effect::Send(outgoing));
+                self.counters.notified += 1;
+                unsaid = None;
+            }
+            Told::Part(_) | Told::Nothing => {}
+        }
         if self.settings.notes {
             out.push(Effect::Note(Note::Subscription {
                 presentity: aor.clone(),
@@ -131,6 +203,9 @@ impl Registry {
                 change: "fetched",
                 reason: None,
             }));
+        }
+        if let Some(dialog) = unsaid {
+            self.fetch_when_answered(now, &aor, &asked, dialog, handling, out);
         }
     }
 

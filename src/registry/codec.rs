@@ -11,6 +11,7 @@ use super::store::{
     StateDigest, SubscriptionRecord, WatcherRecord,
 };
 use crate::exchange::{ConnectionId, Flow, Transport};
+use crate::subscription::WayRecord;
 use crate::time::Timestamp;
 use crate::watcherinfo::Handling;
 
@@ -152,7 +153,7 @@ impl Record {
                 text(out, &subscription.target);
                 option(out, subscription.first_route.as_deref(), text);
                 flow(out, &subscription.flow);
-                out.put_u8(u8::from(subscription.direct));
+                out.put_u8(way_byte(subscription.way));
                 out.put_u32(subscription.remote_cseq);
                 out.put_u64(subscription.epoch);
                 match (subscription.fresh, &subscription.account) {
@@ -266,7 +267,7 @@ impl Record {
                     target: reader.text("target")?,
                     first_route: reader.option("first_route", Reader::text)?,
                     flow: reader.flow()?,
-                    direct: reader.flag("direct")?,
+                    way: way(reader.u8("way")?)?,
                     remote_cseq: reader.u32("remote_cseq")?,
                     epoch: reader.u64("epoch")?,
                     account: None,
@@ -309,6 +310,39 @@ impl Record {
             Err(RecordError::Damaged("its length"))
         }
     }
+}
+
+/// Bits of the byte that says the way. Before there were others than the first, each watcher was sent everything wherever it
+/// wanted: those have to answer first as well.
+const DIRECT: u8 = 1;
+const ALONE: u8 = 2;
+const FREE: u8 = 4;
+const PROVEN: u8 = 8;
+
+fn way_byte(way: WayRecord) -> u8 {
+    let bits = [
+        (way.direct, DIRECT),
+        (way.alone, ALONE),
+        (way.free, FREE),
+        (way.proven, PROVEN),
+    ];
+    bits.into_iter()
+        .filter(|(is, _)| *is)
+        .map(|(_, bit)| bit)
+        .sum()
+}
+
+fn way(byte: u8) -> Result<WayRecord, RecordError> {
+    if byte > DIRECT | ALONE | FREE | PROVEN {
+        return Err(RecordError::Damaged("way"));
+    }
+    let has = |bit| byte & bit != 0;
+    Ok(WayRecord {
+        direct: has(DIRECT),
+        alone: has(ALONE),
+        free: has(FREE),
+        proven: has(PROVEN),
+    })
 }
 
 fn blob(out: &mut Vec<u8>, bytes: &[u8]) {

@@ -58,7 +58,12 @@ fn subscription(local: &str, event_id: Option<&str>) -> Record {
             remote: "127.0.0.1:5070".parse().expect("an address"),
             connection: ConnectionId(9),
         },
-        direct: true,
+        way: WayRecord {
+            direct: true,
+            alone: event_id.is_some(),
+            free: event_id.is_none(),
+            proven: true,
+        },
         remote_cseq: 17,
         account: event_id.map(|_| "sip:carol@example.com".into()),
         epoch: 4,

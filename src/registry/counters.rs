@@ -59,6 +59,10 @@ pub struct Counters {
     pub dropped: u64,
     /// NOTIFY requests sent.
     pub notified: u64,
+    /// Of these, those without their state, to places that had not answered yet.
+    pub notified_in_part: u64,
+    /// NOTIFY requests that were not sent at all, since such a place had been sent one.
+    pub notified_not: u64,
     /// Changes that a watcher was not told one by one, because an earlier NOTIFY to it was still in flight.
     pub coalesced: u64,
     /// Watchers that were not told after a restart, since they knew the state.

@@ -188,6 +188,7 @@ impl Registry {
         }
         dialog.forget_connection();
         dialog.forget_contact();
+        dialog.believe(&self.settings.egress);
         let owner = if self.settings.shares.accounts {
             self.owner_of_aor(&dialog.watcher())
         } else {

@@ -14,7 +14,7 @@ use super::settled::digest;
 use super::store::{StateDigest, SubscriptionRecord};
 use super::{Effect, Registry};
 use crate::exchange::Token;
-use crate::subscription::{Dialog, EndReason, Flight, Notify, State};
+use crate::subscription::{Dialog, EndReason, Flight, Notify, State, Told};
 use crate::time::{TimerKey, Timestamp};
 use crate::watcherinfo::Handling;
 
@@ -294,6 +294,7 @@ impl Registry {
         let mut dialog = Dialog::of(record)?;
         dialog.forget_connection();
         dialog.forget_contact();
+        dialog.believe(&self.settings.egress);
         // No row has this number, so the answer finds nobody but the window.
         let token = self.token(u32::MAX);
         let notify = Notify {
@@ -304,8 +305,16 @@ impl Registry {
             content_type: "",
             body: &bytes::Bytes::new(),
         };
-        out.push(Effect::Send(dialog.notify(now, self.epoch, token, &notify)));
-        self.counters.notified += 1;
-        Some(token)
+        match dialog.tell(now, self.epoch, token, &notify) {
+            Told::Whole(outgoing) | Told::Part(outgoing) => {
+                out.push(Effect::Send(outgoing));
+                self.counters.notified += 1;
+                Some(token)
+            }
+            Told::Nothing => {
+                self.counters.notified_not += 1;
+                None
+            }
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::books::Books;
 use super::shares::Shares;
+use crate::egress::Egress;
 use crate::pidf;
 use crate::watcherinfo::{self, Handling};
 
@@ -193,6 +194,8 @@ pub struct Settings {
     pub keep_waiting: Duration,
     /// What the registrar gives beyond bindings.
     pub registrar: Registrar,
+    /// Where nothing is sent, and whose addresses nobody makes up.
+    pub egress: Arc<Egress>,
     /// Whether [`super::Effect::Note`] is given for each change. Off: nothing is spent on it.
     pub notes: bool,
 }
@@ -219,6 +222,7 @@ impl Default for Settings {
             registrar: Registrar::default(),
             policy: Handling::Allow,
             keep_waiting: Duration::from_secs(30 * 86_400),
+            egress: Arc::default(),
             notes: false,
         }
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::exchange::{Flow, Shard};
+use crate::subscription::WayRecord;
 use crate::time::Timestamp;
 use crate::watcherinfo::Handling;
 
@@ -204,8 +205,8 @@ pub struct SubscriptionRecord {
     pub first_route: Option<Arc<str>>,
     /// The flow of the last SUBSCRIBE.
     pub flow: Flow,
-    /// Whether NOTIFY goes along that flow rather than to the next hop (docs/adr/0004).
-    pub direct: bool,
+    /// The way of NOTIFYs (docs/adr/0004).
+    pub way: WayRecord,
     /// CSeq of the last SUBSCRIBE.
     pub remote_cseq: u32,
     /// The store's epoch when the dialog was made (docs/adr/0005).

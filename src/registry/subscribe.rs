@@ -91,6 +91,7 @@ impl Registry {
             dialog: self.entropy.next_u64(),
         };
         let dialog = Dialog::open(incoming, &aor, tag, self.epoch)?;
+        self.check_way(incoming, &aor, &asked, &dialog)?;
         let handling = self.admit(&aor, asked.package, &dialog)?;
         let most = self.settings.limits.subscriptions;
         let row = self.presentities.find(asked.package, &aor);
@@ -99,8 +100,7 @@ impl Registry {
             return Err(SubscribeError::TooManySubscriptions(most));
         }
         if asked.expires == 0 {
-            self.fetch(now, incoming, &aor, &asked, dialog, handling, out);
-            return Ok(());
+            return self.fetch(now, incoming, &aor, &asked, dialog, handling, out);
         }
         self.open_subscription(now, incoming, &aor, &asked, dialog, None, out)
     }
@@ -194,6 +194,14 @@ impl Registry {
         dialog.remote_cseq = number;
         let asked = Asked::read(&incoming.message, &self.settings)?;
         let next = dialog.refreshed(incoming)?;
+        // What ends is told as far as there is room.
+        if asked.expires > 0 {
+            let to = incoming.message.text(Name::To).unwrap_or_default();
+            self.check_way(incoming, &to, &asked, &next)?;
+        }
+        let Some(dialog) = self.subscriptions.dialog(dialog_row) else {
+            return Err(SubscribeError::NoSuchSubscription);
+        };
         let members = dialog.subscriptions.clone();
         let found = members.rows().iter().find_map(|row| {
             let subscription = self.subscriptions.get(*row)?;

@@ -11,7 +11,7 @@ use super::settings::Compositor;
 use super::{Effect, Registry};
 use crate::exchange::{Outcome, OutcomeResult};
 use crate::presence;
-use crate::subscription::{EndReason, Flight, Notify, State, Verdict};
+use crate::subscription::{EndReason, Flight, Notify, State, Told, Verdict};
 use crate::time::Timestamp;
 use crate::watcherinfo::{CONTENT_TYPE, Handling};
 
@@ -153,6 +153,11 @@ impl Registry {
             return;
         }
         let row = subscription.dialog;
+        let dialog = self.subscriptions.dialog(row);
+        if dialog.is_some_and(|dialog| dialog.is_spent()) {
+            self.counters.notified_not += 1;
+            return;
+        }
         let state = match subscription.handling {
             Handling::Confirm => State::Pending(subscription.expires_at),
             Handling::Block | Handling::PoliteBlock | Handling::Allow => {
@@ -219,10 +224,25 @@ impl Registry {
             content_type: &content_type,
             body: &body,
         };
-        out.push(Effect::Send(dialog.notify(now, self.epoch, token, &notify)));
-        let version = subscription.sees(presentity.version);
-        subscription.notifier.sent(token, version);
-        self.counters.notified += 1;
+        match dialog.tell(now, self.epoch, token, &notify) {
+            Told::Whole(outgoing) => {
+                out.push(Effect::Send(outgoing));
+                let version = subscription.sees(presentity.version);
+                subscription.notifier.sent(token, version);
+                self.counters.notified += 1;
+            }
+            Told::Part(outgoing) => {
+                out.push(Effect::Send(outgoing));
+                subscription.notifier.sent_without_state(token);
+                self.counters.notified += 1;
+                self.counters.notified_in_part += 1;
+                self.demand_full(watcher);
+            }
+            Told::Nothing => {
+                self.counters.notified_not += 1;
+                self.demand_full(watcher);
+            }
+        }
     }
 
     /// What a watcher so treated is shown, with its type. Who is politely blocked sees what he would if nothing were
@@ -266,13 +286,26 @@ impl Registry {
         self.answered_after_restart(now, outcome.token);
         // The lower half of a token is the row.
         let watcher = outcome.token as u32;
-        let tolerated = self.settings.notify_timeouts;
+        let mut tolerated = self.settings.notify_timeouts;
         let Some(subscription) = self.subscriptions.rows.get_mut(watcher as usize) else {
             return;
         };
         let Some(presentity) = self.presentities.get(subscription.presentity) else {
             return;
         };
+        if let Some(dialog) = self
+            .subscriptions
+            .dialogs
+            .get_mut(subscription.dialog as usize)
+            && !dialog.is_proven()
+            && subscription.notifier.awaits(outcome.token)
+        {
+            match &outcome.result {
+                OutcomeResult::Response(..) => dialog.prove(),
+                // It was never there, for all we know.
+                OutcomeResult::Timeout | OutcomeResult::TransportError(_) => tolerated = 0,
+            }
+        }
         let version = subscription.sees(presentity.version);
         let notifier = &mut subscription.notifier;
         let verdict = notifier.answered(outcome.token, &outcome.result, version, tolerated);

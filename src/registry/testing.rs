@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 
 use super::*;
-use crate::exchange::{ConnectionId, Destination, Flow, Identity, OutcomeResult, Transport};
+use crate::exchange::{
+    ConnectionId, Destination, Flow, Identity, OutcomeResult, Source, Transport,
+};
 use crate::pidf::{self, Basic};
 use crate::presence::Summary;
 use crate::sip::Message;
@@ -29,6 +31,8 @@ pub struct Desk {
     pub now: Timestamp,
     /// Who sends requests.
     pub identity: Identity,
+    /// What is known of where they come from.
+    pub source: Source,
     pub mood: StoreMood,
     /// Whether a conflict is a mistake, as it is unless the store has failed before.
     pub strict: bool,
@@ -79,6 +83,7 @@ impl Desk {
             registry: Registry::new(settings.clone(), 3, Entropy::from_number(1), 1),
             now: Timestamp::from_millis(START),
             identity: Identity::Unchecked,
+            source: Source::default(),
             mood: StoreMood::Prompt,
             strict: true,
             settings,
@@ -147,6 +152,7 @@ impl Desk {
         let incoming = Incoming {
             transaction: TransactionId { shard: 0, number },
             identity: self.identity.clone(),
+            source: self.source,
             flow,
             message: Message::parse(Bytes::from(text)).expect("a request"),
         };
@@ -333,6 +339,16 @@ impl Desk {
                     Destination::Flow(flow) => format!("to {}/{}", flow.remote, flow.transport),
                     Destination::Address(transport, to) => format!("to {to}/{transport}"),
                     Destination::NextHop => "next hop".to_owned(),
+                    Destination::Bounded(bounds) => {
+                        let flow = bounds.flow.map_or("next hop".to_owned(), |flow| {
+                            format!("to {}/{}", flow.remote, flow.transport)
+                        });
+                        let alone = if bounds.alone { " alone" } else { "" };
+                        let room = bounds
+                            .room
+                            .map_or(String::new(), |room| format!(" within {room}"));
+                        flow + alone + &room
+                    }
                 };
                 let head = self.head(&outgoing.head);
                 format!(

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use super::block::{Block, Parts};
 use super::from::FromLine;
 use super::members::Members;
+use super::way::Way;
 use super::{LocalTag, Notify, SubscribeError};
 use crate::digits;
-use crate::exchange::{Destination, Flow, Identity, Incoming, LOCAL_CONTACT, Outgoing, Token};
+use crate::exchange::{Flow, Identity, Incoming, LOCAL_CONTACT, Outgoing, Token};
 use crate::registry::{Span, SubscriptionRecord};
 use crate::sip::{Head, HeaderError, Message, Method, Name, NameAddr, Uri, push_address};
 use crate::time::Timestamp;
@@ -26,18 +27,18 @@ pub struct Dialog {
     /// Our tag.
     pub tag: LocalTag,
     /// Header lines from Route to Call-ID without what `from` says, target, first route, account and flow.
-    block: Block,
+    pub(super) block: Block,
     from: FromLine,
     call_id: Span,
     remote_tag: Span,
-    direct: bool,
+    pub(super) way: Way,
     /// Our Contact is left to whoever sends NOTIFY; else it is where the last SUBSCRIBE reached us.
     contact_unknown: bool,
     /// CSeq of the last SUBSCRIBE.
     pub remote_cseq: u32,
     epoch: u64,
     /// NOTIFYs sent in this epoch.
-    sent: u32,
+    pub(super) sent: u32,
     /// The subscriptions in it, by their rows. Mostly one.
     pub subscriptions: Members,
 }
@@ -114,7 +115,11 @@ impl Dialog {
             from,
             call_id,
             remote_tag,
-            direct: direct(incoming, routes.is_empty()),
+            way: Way::of(
+                incoming,
+                direct(incoming, routes.is_empty()),
+                first_route.as_deref().unwrap_or(&target),
+            ),
             contact_unknown: false,
             remote_cseq: request.cseq()?.number,
             epoch,
@@ -146,7 +151,7 @@ impl Dialog {
             from,
             call_id: from.without(record.call_id, &record.aor),
             remote_tag: from.without(record.remote_tag, &record.aor),
-            direct: record.direct,
+            way: Way::restored(record.way),
             contact_unknown: false,
             remote_cseq: record.remote_cseq,
             epoch: record.epoch,
@@ -183,7 +188,7 @@ impl Dialog {
             target: self.block.target().into(),
             first_route: self.block.first_route().map(Into::into),
             flow: self.block.flow(),
-            direct: self.direct,
+            way: self.way.record(),
             remote_cseq: self.remote_cseq,
             epoch: self.epoch,
             account: self.block.account().map(Into::into),
@@ -197,7 +202,7 @@ impl Dialog {
     }
 
     /// The header lines that all NOTIFYs have in common: Route, From, To, Call-ID, Contact.
-    fn write_head(&self, aor: &str, out: &mut Vec<u8>) {
+    pub(super) fn write_head(&self, aor: &str, out: &mut Vec<u8>) {
         self.from.put(self.block.head(), aor, self.tag, out);
         out.extend_from_slice(b"Contact: <");
         if self.contact_unknown {
@@ -212,7 +217,7 @@ impl Dialog {
     /// Connections do not outlive the process, and their numbers are given anew: NOTIFY goes to the next hop until the
     /// watcher is heard again.
     pub fn forget_connection(&mut self) {
-        self.direct &= !self.block.flow().transport.is_reliable();
+        self.way.forget_connection(&self.block.flow());
     }
 
     /// The node may listen elsewhere since it was started anew: what we are reached at is left to whoever sends NOTIFY.
@@ -273,20 +278,27 @@ impl Dialog {
             false => Some(target(request)?),
         };
         let no_routes = self.block.first_route().is_none();
+        let hop = match self.block.first_route() {
+            Some(route) => route,
+            None => target.as_deref().unwrap_or(self.target()),
+        };
+        let way = Way::of(incoming, direct(incoming, no_routes), hop);
         let mut next = Self {
-            direct: direct(incoming, no_routes),
+            way,
             remote_cseq: incoming.message.cseq()?.number,
             contact_unknown: false,
             ..self.clone()
         };
         next.lead(target.as_deref(), incoming.flow)?;
+        next.way.go_on(self.way, next.is_led_like(self));
         Ok(next)
     }
 
     /// Takes over what [`Dialog::refreshed`] said, once it is stored. What happened meanwhile (NOTIFYs sent) stays.
-    pub fn adopt(&mut self, next: Self) {
+    pub fn adopt(&mut self, mut next: Self) {
+        next.way.go_on(self.way, next.is_led_like(self));
         self.block = next.block;
-        self.direct = next.direct;
+        self.way = next.way;
         self.contact_unknown = next.contact_unknown;
         self.remote_cseq = self.remote_cseq.max(next.remote_cseq);
     }
@@ -296,8 +308,13 @@ impl Dialog {
         if response.has(Name::Contact)
             && let Ok(target) = target(response)
         {
+            let flow = self.block.flow();
+            let other = target != self.target();
             // One that is too long changes nothing.
-            let _ = self.lead(Some(&target), self.block.flow());
+            if self.lead(Some(&target), flow).is_ok() && other && self.block.first_route().is_none()
+            {
+                self.way.turn(&flow, &target, response.raw().len());
+            }
         }
     }
 
@@ -348,11 +365,7 @@ impl Dialog {
             first_route: self.block.first_route().map(str::to_owned),
             head: head.into(),
             body: notify.body.clone(),
-            destination: if self.direct {
-                Destination::Flow(self.block.flow())
-            } else {
-                Destination::NextHop
-            },
+            destination: self.way.destination(self.block.flow()),
         }
     }
 }
@@ -386,7 +399,7 @@ pub fn push_contact(out: &mut Vec<u8>, flow: &Flow) {
 }
 
 /// Whether NOTIFY goes back the way the SUBSCRIBE came (docs/adr/0004).
-fn direct(incoming: &Incoming, no_routes: bool) -> bool {
+pub(super) fn direct(incoming: &Incoming, no_routes: bool) -> bool {
     let several = incoming.message.has_several_vias();
     incoming.flow.transport.is_reliable() || no_routes && !several
 }

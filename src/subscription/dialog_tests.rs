@@ -18,6 +18,7 @@ fn incoming(text: &str) -> Incoming {
             connection: ConnectionId(0),
         },
         identity: Default::default(),
+        source: Default::default(),
         message: Message::parse(text.to_owned().into()).expect("a request"),
     }
 }

@@ -1,5 +1,8 @@
 //! Why a SUBSCRIBE is refused, and what the watcher gets.
 
+use std::net::SocketAddr;
+
+use crate::egress::Barred;
 use crate::registry::Over;
 use crate::sip::{Head, HeaderError, Name, StatusCode};
 
@@ -33,6 +36,12 @@ pub enum SubscribeError {
     /// Call-ID, tags and routes that would fill a record.
     #[error("dialog identifiers and route set are too long")]
     DialogTooLarge,
+    /// NOTIFY would have to go where nothing may.
+    #[error("nothing is sent to {0}: it is {1}")]
+    Barred(SocketAddr, Barred),
+    /// It is too short for a NOTIFY to a place that has not answered (docs/adr/0015).
+    #[error("too short to draw a NOTIFY from here: subscribe over TCP")]
+    TooShort,
     /// No such dialog, or no such subscription in it (RFC 6665, 4.2.1; RFC 3261, 12.2.2).
     #[error("no such subscription")]
     NoSuchSubscription,
@@ -77,6 +86,8 @@ impl SubscribeError {
             Self::Blocked
             | Self::NotYours(_)
             | Self::OtherAccount
+            | Self::Barred(..)
+            | Self::TooShort
             | Self::TooManySubscriptions(_) => StatusCode::FORBIDDEN,
             Self::Over(over) => over.status(),
             Self::NotStored { .. } => StatusCode::SERVICE_UNAVAILABLE,
@@ -93,6 +104,8 @@ impl SubscribeError {
             | Self::NotYours(_)
             | Self::OtherAccount
             | Self::TooManySubscriptions(_)
+            | Self::Barred(..)
+            | Self::TooShort
             | Self::Over(_) => Some(self.to_string()),
             Self::NotFound(_)
             | Self::BadEvent { .. }
@@ -129,6 +142,8 @@ impl SubscribeError {
             | Self::Blocked
             | Self::NotYours(_)
             | Self::OtherAccount
+            | Self::Barred(..)
+            | Self::TooShort
             | Self::TooManySubscriptions(_) => {}
         }
     }

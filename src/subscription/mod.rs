@@ -15,6 +15,7 @@
 //! ([`Dialog`]), and when a NOTIFY may leave ([`Notifier`]). The registry owns their rows.
 
 mod block;
+mod bounded;
 mod dialog;
 mod error;
 mod from;
@@ -22,18 +23,21 @@ mod members;
 mod notifier;
 mod notify;
 mod tag;
+mod way;
 
 use std::sync::Arc;
 
 use crate::registry::{Package, Settings};
 use crate::sip::{Message, Name};
 
+pub use bounded::Told;
 pub use dialog::{Dialog, push_contact};
 pub use error::SubscribeError;
 pub use members::Members;
 pub use notifier::{EndReason, Flight, Lost, Notifier, Verdict};
 pub use notify::{Notify, State};
 pub use tag::LocalTag;
+pub use way::WayRecord;
 
 /// RFC 6665, 4.2.1.1: a duration of an hour or more is never too brief.
 const NEVER_BRIEF: u32 = 3600;

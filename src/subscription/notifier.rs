@@ -184,6 +184,16 @@ impl Notifier {
         self.shown = version;
     }
 
+    /// Whether this is the NOTIFY on its way.
+    pub fn awaits(&self, token: Token) -> bool {
+        matches!(self.flight, Flight::Awaiting { token: awaited, .. } if awaited == token)
+    }
+
+    /// A NOTIFY left without the state, which follows when that is answered.
+    pub fn sent_without_state(&mut self, token: Token) {
+        self.flight = Flight::Awaiting { token, again: true };
+    }
+
     /// The next NOTIFY waits for a timer.
     pub fn hold(&mut self, timer: TimerKey) {
         self.flight = Flight::Holding { timer };

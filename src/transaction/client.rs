@@ -1,6 +1,7 @@
 //! Client transactions of one endpoint (RFC 3261, 17.1.2).
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::slots::Slots;
@@ -27,6 +28,8 @@ pub struct Request<O> {
     pub flow: Flow,
     /// Whole, as it stands on the wire.
     pub bytes: Bytes,
+    /// Bytes that its repetitions may take together.
+    pub room: u32,
 }
 
 /// Whose request has come to its end.
@@ -58,6 +61,8 @@ pub enum Fired<O> {
     Retransmit(Flow, Bytes),
     /// Timer F: nobody answered.
     TimedOut(Ended<O>),
+    /// Timer E, of a request that must not be repeated any more: its place has not answered yet.
+    Silent,
     /// Timer K: the transaction is gone.
     Gone,
 }
@@ -71,6 +76,8 @@ struct Row<O> {
     method: Method,
     flow: Flow,
     bytes: Bytes,
+    /// Bytes that its repetitions may still take.
+    room: u32,
     /// A provisional response came.
     proceeding: bool,
     /// Current interval of Timer E.
@@ -141,6 +148,7 @@ impl<O: Copy> Clients<O> {
             method,
             flow,
             bytes,
+            room,
         } = request;
         let unreliable = !flow.transport.is_reliable();
         let until = now + timers.lifetime();
@@ -168,6 +176,7 @@ impl<O: Copy> Clients<O> {
             method,
             flow,
             bytes,
+            room,
             proceeding: false,
             interval: timers.t1,
             until,
@@ -253,6 +262,15 @@ impl<O: Copy> Clients<O> {
         } else {
             timers.t2.min(row.interval * 2)
         };
+        let length = u32::try_from(row.bytes.len()).unwrap_or(u32::MAX);
+        if row.room < length {
+            // Nothing more goes out, and Timer F is still to come.
+            row.timer = Some(wheel.insert(row.until, Timer::F(index)));
+            return Fired::Silent;
+        }
+        if row.room != u32::MAX {
+            row.room -= length;
+        }
         let next = now + row.interval;
         row.timer = Some(if next < row.until {
             wheel.insert(next, Timer::E(index))
@@ -260,6 +278,14 @@ impl<O: Copy> Clients<O> {
             wheel.insert(row.until, Timer::F(index))
         });
         Fired::Retransmit(row.flow, row.bytes.clone())
+    }
+
+    /// Whether a response may come from there: the answer to a request of bounded length proves that its place is what it says,
+    /// so it must come from that place.
+    pub fn may_come_from(&self, branch: u64, ip: IpAddr) -> bool {
+        let row = self.find(branch).filter(|row| *row != COMPLETED);
+        let row = row.and_then(|row| self.rows.get(row as usize));
+        row.is_none_or(|row| row.room == u32::MAX || row.flow.remote.ip() == ip)
     }
 
     /// Whether a provisional response to this one came.

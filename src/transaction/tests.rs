@@ -49,6 +49,7 @@ fn request(transport: Transport) -> Request<char> {
         method: Method::Notify,
         flow: flow(transport),
         bytes: Bytes::from_static(b"NOTIFY"),
+        room: u32::MAX,
     }
 }
 
@@ -120,6 +121,28 @@ fn timer_e_doubles_up_to_t2_and_timer_f_ends_it() {
         [10, 30, 70].into_iter().chain(every_t2).collect::<Vec<_>>()
     );
     assert!(clients.is_empty());
+}
+
+#[test]
+fn a_bounded_request_is_repeated_while_there_is_room_and_timer_f_ends_it_as_ever() {
+    let (mut clients, mut wheel) = (Clients::new(), Wheel::new());
+    clients.next_branch(7);
+    let bounded = Request {
+        // For one of two repetitions of six bytes.
+        room: 11,
+        ..request(Transport::Udp)
+    };
+    clients.begin(at(0), &mut wheel, &TIMERS, bounded);
+    assert_eq!(wheel.pop(at(10)), Some((at(10), Timer::FirstE)));
+    let again = clients.first_shot(at(10), &mut wheel, &TIMERS);
+    assert!(matches!(again, Some(Fired::Retransmit(..))));
+    assert_eq!(wheel.pop(at(30)), Some((at(30), Timer::E(0))));
+    let again = clients.retransmit(at(30), &mut wheel, &TIMERS, 0);
+    assert_eq!(again, Fired::Silent);
+    assert_eq!(armed(&mut wheel), [(640, Timer::F(0))]);
+    // Its answer proves something, so it comes from where it went.
+    assert!(clients.may_come_from(BRANCH, flow(Transport::Udp).remote.ip()));
+    assert!(!clients.may_come_from(BRANCH, [192, 0, 2, 1].into()));
 }
 
 #[test]

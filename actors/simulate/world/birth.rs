@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use rollcall_core::egress::Egress;
 use rollcall_core::endpoint::{ModuleId, ModuleTable, Sharding};
 use rollcall_core::time::Timestamp;
 use rollcall_core::watcher;
@@ -63,6 +64,11 @@ impl World {
             shards: Some(self.settings.shards),
             // Its people have no passwords.
             auth: config::Auth::Off,
+            // Nor does anybody here make up an address.
+            egress: Egress {
+                unbounded: vec![ipnet::Ipv4Net::default().into()],
+                ..Egress::default()
+            },
             ..config::defaults::<config::Server>()
         };
         let store = Arc::new(self.disk.open());

@@ -1,6 +1,6 @@
 //! SUBSCRIBE at the registry (RFC 6665, 4.2.1).
 
-use crate::exchange::Transport;
+use crate::exchange::{Identity, Transport};
 use crate::registry::testing::{Desk, flow, pidf};
 use crate::registry::{Limits, Settings};
 
@@ -260,12 +260,14 @@ fn a_refused_refresh_leaves_the_subscription_as_it_was() {
 #[test]
 fn the_route_set_is_kept_and_leads_the_notify() {
     let mut desk = Desk::new();
+    // Anybody else is told where the request came from: see tests/egress.
+    desk.identity = Identity::Trusted;
     let rr = "Record-Route: <sip:p1.example.com;lr>|Record-Route: <sip:p2.example.com;lr>";
     desk.subscribe(rr);
     let said = desk.said();
     assert_eq!(
         said[1],
-        "NOTIFY sip:alice@127.0.0.1:5070 next hop | Route: <sip:p1.example.com;lr> | Route: <sip:p2.example.com;lr> | \
+        "NOTIFY sip:alice@127.0.0.1:5070 next hop within 65535 | Route: <sip:p1.example.com;lr> | Route: <sip:p2.example.com;lr> | \
          From: <sip:bob@example.com>;tag=our1 | To: <sip:alice@example.com>;tag=a1 | Call-ID: call1 | \
          Contact: <sip:127.0.0.1:5060;transport=udp> | CSeq: 1 NOTIFY | Event: presence | \
          Subscription-State: active;expires=3600 = nothing"

@@ -163,6 +163,7 @@ impl World {
             Incoming {
                 transaction,
                 identity: Default::default(),
+                source: Default::default(),
                 flow: self.flow,
                 message,
             },

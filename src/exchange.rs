@@ -9,10 +9,10 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub use crate::identity::{Account, Identity};
 use crate::sip::{Head, Message, Method, Name, StatusCode};
 
 /// Number of a shard within its node, from 0. Via branches and local tags begin with it (two hexadecimal digits), so
@@ -154,35 +154,6 @@ pub struct TransactionId {
     pub shard: Shard,
     /// Counted by that endpoint, never used twice.
     pub number: u64,
-}
-
-/// Who sent a request, as far as its endpoint has found out.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Identity {
-    /// Nobody asks: authentication is off.
-    #[default]
-    Unchecked,
-    /// A peer that speaks for anybody, by configuration.
-    Trusted,
-    /// An account: `user@host`, or `user` alone where it is good for every host.
-    User(Arc<str>),
-}
-
-impl Identity {
-    /// Whether it may publish and register for this address of record (RFC 3903, 6, step 3; RFC 3261, 10.3, step 4).
-    pub fn speaks_for(&self, aor: &str) -> bool {
-        let Self::User(user) = self else {
-            return true;
-        };
-        let own = aor.split_once(':').map_or(aor, |(_, own)| own);
-        match (own.rsplit_once('@'), user.rsplit_once('@')) {
-            (Some((own, own_host)), Some((user, host))) => {
-                own == user && own_host.eq_ignore_ascii_case(host)
-            }
-            (Some((own, _)), None) => own == &**user,
-            (None, _) => false,
-        }
-    }
 }
 
 /// A request that passed the endpoint's checks, for the module that claimed it.

@@ -6,7 +6,7 @@
 //!
 //! Modules depend on each other in one direction:
 //! `time entropy again keyed` ← `sip` ← `exchange` ← `transaction dialog resolve` ← `endpoint` ← `subscription publication` ← `registry`;
-//! `pidf` ← `presence` ← `registry`; `manager` sees `pidf` only; `buffer` and `publisher` make up the Presence Client,
+//! `pidf` ← `presence` ← `registry`; `manager` sees `pidf`, and of `sip` what a URI is; `buffer` and `publisher` make up the Presence Client,
 //! `watcher` is the other end of a subscription; `watcherinfo` tells who has one; `stun` and `egress` stand alone; `digest` is the endpoint's.
 
 /// Whether a mistake is made on purpose: `false` but in the tests of the simulation (see `sabotage`).
@@ -36,6 +36,7 @@ pub mod egress;
 pub mod endpoint;
 pub mod entropy;
 pub mod exchange;
+mod identity;
 pub mod keyed;
 pub mod manager;
 pub mod pidf;

@@ -18,6 +18,7 @@ mod instructions;
 mod locate;
 mod log;
 mod manager;
+mod names;
 mod nodes;
 mod offload;
 mod peers;

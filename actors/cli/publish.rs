@@ -142,7 +142,15 @@ impl Publish {
 
 /// A presentity from an argument.
 pub(super) fn presentity(uri: &str) -> Result<String, CliError> {
-    address::presentity(uri).map_err(|reason| CliError::Argument {
+    argument(uri, address::presentity)
+}
+
+/// A name from an argument.
+pub(super) fn argument(
+    uri: &str,
+    read: impl Fn(&str) -> Result<String, String>,
+) -> Result<String, CliError> {
+    read(uri).map_err(|reason| CliError::Argument {
         flag: "URI",
         sentence: format!("{uri:?} {reason}; allowed is a URI like \"sip:alice@example.com\""),
     })

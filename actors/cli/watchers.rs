@@ -8,7 +8,8 @@ use rollcall_core::time::Timestamp;
 
 use super::CliError;
 use super::output::{self, Reader};
-use super::publish::presentity;
+use super::publish::{argument, presentity};
+use crate::config::address;
 use crate::operator::{self, Answer, MOST_WATCHERS, Request, Watcher};
 
 /// List the watchers of a running Presence Server, and decide about them
@@ -98,7 +99,7 @@ impl Pair {
     fn decide(&self, handling: Option<&str>) -> Result<Request, CliError> {
         Ok(Request::Decide {
             presentity: presentity(&self.presentity)?,
-            watcher: presentity(&self.watcher)?,
+            watcher: argument(&self.watcher, address::watcher)?,
             handling: handling.map(str::to_owned),
         })
     }

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rollcall_core::publisher::Tag;
+use rollcall_core::sip::Uri;
 use rollcall_core::time::Timestamp;
 use tracing::{error, info, warn};
 
@@ -268,13 +269,12 @@ fn read(text: &str) -> (BTreeMap<String, (String, Timestamp)>, usize) {
             senseless += 1;
             continue;
         };
+        // An older version may have spelled it otherwise.
+        let aor = Uri::parse(aor).map_or_else(|_| aor.to_owned(), |uri| uri.address());
         if etag == "-" {
-            live.remove(aor);
+            live.remove(&aor);
         } else {
-            live.insert(
-                aor.to_owned(),
-                (etag.to_owned(), Timestamp::from_millis(millis)),
-            );
+            live.insert(aor, (etag.to_owned(), Timestamp::from_millis(millis)));
         }
     }
     (live, senseless)

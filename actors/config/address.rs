@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use rollcall_core::exchange::Transport;
 use rollcall_core::resolve::Wanted;
-use rollcall_core::sip::{Host, Scheme, Uri};
+use rollcall_core::sip::{Host, Scheme, Uri, domain};
 
 use super::kind::Text;
 
@@ -216,6 +216,17 @@ pub fn presentity(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// Checks that a text names a watcher: a presentity, or a telephone number.
+pub fn watcher(text: &str) -> Result<String, String> {
+    match Uri::parse(text) {
+        Ok(Uri {
+            scheme: Scheme::Tel,
+            ..
+        }) => Ok(text.to_owned()),
+        _ => presentity(text),
+    }
+}
+
 /// An address to listen at for SIP.
 pub const LISTEN: Text<Listen> = Text {
     allowed: "\"TRANSPORT:ADDRESS:PORT\" with udp, tcp, tls, ws or wss",
@@ -267,7 +278,7 @@ pub const DOMAIN: Text<String> = Text {
             .and_then(|text| text.strip_suffix(']'))
             .unwrap_or(text);
         if host_name(text) || bare.parse::<IpAddr>().is_ok() {
-            Ok(text.to_ascii_lowercase())
+            Ok(domain(text).into_owned())
         } else {
             Err("is no domain".to_owned())
         }

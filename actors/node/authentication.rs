@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rollcall_core::digest::{Authentication, Users};
 use rollcall_core::entropy::Entropy;
+use rollcall_core::sip::domain;
 
 use super::NodeError;
 use crate::{config, secret};
@@ -15,6 +16,20 @@ pub(super) fn key(entropy: &mut Entropy) -> [u8; 32] {
         part.copy_from_slice(&entropy.next_u64().to_be_bytes());
     }
     key
+}
+
+/// The realm of the accounts: what is configured, or the first domain.
+fn realm(settings: &config::Server) -> String {
+    let configured = settings.digest.realm.as_ref();
+    let realm = configured.or_else(|| settings.domains.first());
+    realm.map_or_else(|| "rollcall".to_owned(), Clone::clone)
+}
+
+/// The domain of names that bring none: the first one, or the accounts' realm.
+pub(super) fn home(settings: &config::Server) -> Option<String> {
+    let first = settings.domains.first().cloned();
+    let home = first.or_else(|| settings.authenticates().then(|| realm(settings)));
+    home.map(|home| domain(&home).into_owned())
 }
 
 /// How requests are authenticated; not at all when `None`.
@@ -38,9 +53,7 @@ pub(super) fn authentication(
             Users::parse(&text).map_err(|error| wrong(error.to_string()))?
         }
     };
-    let first = settings.domains.first().cloned();
-    let realm = digest.realm.clone().or_else(|| first.clone());
-    let realm = realm.unwrap_or_else(|| "rollcall".to_owned());
+    let realm = realm(settings);
     for account in &digest.accounts {
         // Its name was found good when the config was read.
         users.add(&account.name, &realm, &account.password);
@@ -55,7 +68,7 @@ pub(super) fn authentication(
         users,
         offered: digest.algorithms.clone(),
         nonce_life: digest.nonce_life,
-        host: first,
+        host: settings.domains.first().cloned(),
         publishers: digest.publishers.clone(),
         trusted: digest.trusted.clone(),
         key,

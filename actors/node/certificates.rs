@@ -17,7 +17,11 @@ pub(super) fn of_client(settings: &config::Tls) -> Files {
 /// listened at, and localhost.
 pub(super) fn of_server(settings: &config::Server) -> Files {
     let names = || {
-        let mut names = settings.domains.clone();
+        // An address is in brackets as a domain, but not in a certificate.
+        let domains = settings.domains.iter();
+        let mut names: Vec<String> = domains
+            .map(|domain| domain.trim_matches(['[', ']']).to_owned())
+            .collect();
         names.push("localhost".to_owned());
         let listened = settings.listen.iter().map(|listen| listen.addr.ip());
         names.extend(

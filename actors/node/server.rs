@@ -9,7 +9,7 @@ use rollcall_core::registry::{Books, Shares};
 use rollcall_core::{pidf, registry};
 use serde_json::Value;
 
-use super::authentication::{authentication, key};
+use super::authentication::{authentication, home, key};
 use super::certificates;
 use super::environment::{Environment, Threads};
 use super::memory;
@@ -55,6 +55,7 @@ fn registry_settings(settings: &config::Server, books: Books) -> registry::Setti
     };
     registry::Settings {
         domains: settings.domains.clone(),
+        home: home(settings),
         packages: vec![presence, winfo],
         registration: durations(settings.register),
         limits: registry::Limits {

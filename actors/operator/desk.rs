@@ -80,7 +80,7 @@ impl Desk {
         let presentity = self.presentity(presentity)?;
         let registry = self.registry_of(&presentity).ok_or(BUSY)?;
         let decision = Decision {
-            watcher: address(watcher)?.aor().into(),
+            watcher: self.settings.name_of(&address(watcher)?.parts()).into(),
             presentity: presentity.into(),
             handling,
         };
@@ -94,7 +94,7 @@ impl Desk {
     /// The canonical address of a presentity that is served here.
     fn presentity(&self, text: &str) -> Result<String, String> {
         let uri = address(text)?;
-        let host = uri.host.to_string();
+        let host = uri.parts().host().into_owned();
         if self.settings.serves(&host) {
             Ok(uri.aor())
         } else {

@@ -201,7 +201,7 @@ pub fn open(url: &StoreUrl, settings: Persistence) -> Result<Arc<dyn Store>, Sto
 pub fn by_shard(records: Vec<(Version, Record)>, shards: Shard) -> Vec<Vec<(Version, Record)>> {
     let mut dealt = vec![Vec::new(); usize::from(shards.max(1))];
     for (version, record) in records {
-        dealt[usize::from(shard_of(record.aor(), shards))].push((version, record));
+        dealt[usize::from(shard_of(&record.owner(), shards))].push((version, record));
     }
     dealt
 }

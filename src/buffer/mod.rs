@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::manager::{Ack, Nak, Presence};
-use crate::sip::{Scheme, Uri};
+use crate::sip::{Scheme, Uri, domain};
 use crate::time::Timestamp;
 use slot::{Seqs, Slot, Taken, Waiting};
 pub use types::{Counters, Effect, Entry, EntryId, Outcome, Overflow, Settings};
@@ -105,7 +105,7 @@ impl Buffer {
 
     fn serves(&self, host: &str) -> bool {
         let domains = &self.settings.domains;
-        domains.is_empty() || domains.iter().any(|domain| domain == host)
+        domains.is_empty() || domains.iter().any(|own| domain(own) == host)
     }
 
     fn put(&mut self, aor: String, presence: Presence, out: &mut Vec<Effect>) {
@@ -409,7 +409,7 @@ fn refusal(code: u16, reason: &str) -> Outcome {
     }
 }
 
-/// The canonical form of a presentity's URI, and its domain; `None` for what cannot be published by SIP.
+/// The address of a presentity in its one spelling, and its domain; `None` for what cannot be published by SIP.
 fn presentity(entity: &str) -> Option<(String, String)> {
     let uri = Uri::parse(entity.trim()).ok()?;
     match uri.scheme {
@@ -418,6 +418,6 @@ fn presentity(entity: &str) -> Option<(String, String)> {
     }
     // It is to stand in a start line, between angle brackets, and in a line of the tag journal.
     let unfit = |c: char| c.is_whitespace() || c.is_control() || "<>\"".contains(c);
-    let aor = uri.aor();
-    (!aor.contains(unfit)).then(|| (aor, uri.host.to_string()))
+    let address = uri.address();
+    (!address.contains(unfit)).then(|| (address, uri.parts().host().into_owned()))
 }

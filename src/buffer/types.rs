@@ -46,7 +46,7 @@ pub struct EntryId(pub u64);
 pub struct Entry {
     /// To be given back to [`Buffer::done`](super::Buffer::done).
     pub id: EntryId,
-    /// The presentity, in canonical form ([`Uri::aor`](crate::sip::Uri::aor)).
+    /// The presentity, in canonical form ([`Uri::address`](crate::sip::Uri::address)).
     pub aor: String,
     /// The state. Shared, because the buffer keeps it for another attempt.
     pub presence: Arc<Presence>,

@@ -10,8 +10,8 @@ use super::params::{Params, Writer};
 use super::replay::Replays;
 use super::{Algorithm, Users, nonce, response};
 use crate::entropy::Entropy;
-use crate::exchange::Identity;
-use crate::sip::{Head, Message, Name, Uri};
+use crate::exchange::{Account, Identity};
+use crate::sip::{Head, Message, Name, Uri, account_name};
 use crate::time::Timestamp;
 
 /// How a node authenticates requests; the same for all its shards.
@@ -25,9 +25,10 @@ pub struct Authentication {
     pub offered: Vec<Algorithm>,
     /// How long a nonce is good for, and its counts are remembered. After it, the client gets a new one with `stale`, and needs no password again.
     pub nonce_life: Duration,
-    /// The host of a user whose name has none; `None` when every host is served, and such a name is good for all of them.
+    /// The domain of a user whose name has none; `None` when every domain is served: then it is the realm, and the user's name
+    /// is good with every host, unless another account has that name with a host.
     pub host: Option<String>,
-    /// Accounts that may publish for anybody.
+    /// Accounts that may publish for anybody, under any spelling of their names.
     pub publishers: Vec<String>,
     /// Addresses of peers that need no password, and may publish for anybody. Over UDP a sender can make up his address.
     pub trusted: Vec<IpAddr>,
@@ -42,6 +43,26 @@ impl std::fmt::Debug for Authentication {
             .field("realm", &self.realm)
             .field("trusted", &self.trusted)
             .finish_non_exhaustive()
+    }
+}
+
+impl Authentication {
+    /// The domain of accounts whose names have none.
+    pub fn home(&self) -> &str {
+        self.host.as_deref().unwrap_or(&self.realm)
+    }
+
+    fn account(&self, user: &str) -> Account {
+        let home = self.home();
+        let account = Account::new(user, home);
+        let publishes = self
+            .publishers
+            .iter()
+            .any(|publisher| account_name(publisher, home) == **account.name());
+        let every_host = self.host.is_none()
+            && !user.contains('@')
+            && !self.users.has_with_host(user, &self.realm);
+        account.with_every_host(every_host).for_anybody(publishes)
     }
 }
 
@@ -80,7 +101,13 @@ impl Challenger {
         request: &Message,
         source: IpAddr,
     ) -> Result<Identity, Denied> {
-        if self.how.trusted.contains(&source.to_canonical()) {
+        let source = source.to_canonical();
+        if self
+            .how
+            .trusted
+            .iter()
+            .any(|own| own.to_canonical() == source)
+        {
             return Ok(Identity::Trusted);
         }
         let mut denied = Denied { stale: false };
@@ -151,14 +178,7 @@ impl Challenger {
         if !self.replays.take(made, given, count, oldest) {
             return Err(stale);
         }
-        if how.publishers.iter().any(|publisher| publisher == user) {
-            return Ok(Identity::Trusted);
-        }
-        let name = match &how.host {
-            Some(host) if !user.contains('@') => [user, "@", host].concat().into(),
-            _ => user.into(),
-        };
-        Ok(Identity::User(name))
+        Ok(Identity::User(how.account(user)))
     }
 
     /// Whether credentials that were found right use a nonce that was sent to this address: then it is nobody else who speaks

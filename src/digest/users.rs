@@ -89,6 +89,15 @@ impl Users {
         self.names().filter(|(_, own)| *own == realm).count()
     }
 
+    /// Whether there is an account with this name and some host behind it.
+    pub(super) fn has_with_host(&self, user: &str, realm: &str) -> bool {
+        let from = ([user, "@"].concat(), String::new());
+        self.accounts
+            .range(from.clone()..)
+            .take_while(|((own, _), _)| own.starts_with(&from.0))
+            .any(|((_, own), _)| own == realm)
+    }
+
     pub(super) fn ha1(&self, user: &str, realm: &str, algorithm: Algorithm) -> Option<&str> {
         let key = (user.to_owned(), realm.to_owned());
         let hash = self.accounts.get(&key)?.get(&algorithm)?;

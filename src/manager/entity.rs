@@ -1,6 +1,8 @@
 //! Names of presentities: what may stand in `entity`, and which spellings mean the same one.
 //!
-//! The Manager knows no SIP; this is as much of a URI as it must understand to tell presentities apart.
+//! The Manager knows no SIP but what a URI is, by which presentities are told apart.
+
+use crate::sip::{Uri, UriError};
 
 /// Why a text names no presentity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,8 +18,8 @@ pub enum EntityError {
     Character,
 }
 
-/// The one spelling of a presentity's name: `sip:user@host`, the host in lower case, without parameters. `sips:` and
-/// `pres:` name the same presentity as `sip:` (RFC 3856, 5).
+/// The one spelling of a presentity's address: see [`Uri::address`]. `sips:` and `pres:` name the same presentity as `sip:`
+/// (RFC 3856, 5).
 pub fn normal(uri: &str) -> Result<String, EntityError> {
     let (scheme, rest) = uri.split_once(':').ok_or(EntityError::Scheme)?;
     if !["sip", "sips", "pres"]
@@ -49,11 +51,12 @@ pub fn normal(uri: &str) -> Result<String, EntityError> {
     if !host.chars().all(allowed) {
         return Err(EntityError::Character);
     }
-    let host = host.to_ascii_lowercase();
-    Ok(match user {
-        Some(user) => format!("sip:{user}@{host}"),
-        None => format!("sip:{host}"),
-    })
+    let uri = Uri::parse(uri).map_err(|error| match error {
+        UriError::Scheme => EntityError::Scheme,
+        UriError::User | UriError::Host | UriError::Port => EntityError::Host,
+        UriError::Character | UriError::Escape => EntityError::Character,
+    })?;
+    Ok(uri.address())
 }
 
 #[cfg(test)]
@@ -67,12 +70,13 @@ mod tests {
             "SIP:alice@EXAMPLE.com",
             "sips:alice@example.com;transport=tcp",
             "pres:alice@example.com?Subject=x",
+            "sip:%61lice@example.com.:5060",
         ] {
             assert_eq!(normal(uri).as_deref(), Ok("sip:alice@example.com"), "{uri}");
         }
         assert_eq!(
-            normal("sip:Alice@[::1]:5060").as_deref(),
-            Ok("sip:Alice@[::1]:5060")
+            normal("sip:Alice@[::0:1]:5070").as_deref(),
+            Ok("sip:Alice@[::1]:5070")
         );
         assert_eq!(normal("sip:127.0.0.1").as_deref(), Ok("sip:127.0.0.1"));
     }
@@ -90,6 +94,8 @@ mod tests {
             ("sip:al ice@example.com", EntityError::Character),
             ("sip:alice@exa<mple.com", EntityError::Character),
             ("sip:alice@exämple.com", EntityError::Character),
+            ("sip:alice%4@example.com", EntityError::Character),
+            ("sip:alice@example.com:x", EntityError::Host),
         ] {
             assert_eq!(normal(uri), Err(error), "{uri}");
         }

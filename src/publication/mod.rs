@@ -286,6 +286,13 @@ impl EntityTags {
         digits::text(&tag).into()
     }
 
+    /// A number for a publication without a new tag, larger than all before it.
+    pub fn take_order(&mut self) -> u64 {
+        let order = self.order();
+        self.given += 1;
+        order
+    }
+
     /// A number for a new publication, larger than all before it.
     pub fn order(&self) -> u64 {
         // 2^40 successes in one epoch would take a shard years.

@@ -22,7 +22,7 @@ impl Registry {
         dialog: &Dialog,
     ) -> Result<Handling, SubscribeError> {
         if self.settings.packages[package].compositor == Compositor::Watchers {
-            if dialog.watcher() == aor {
+            if self.settings.watcher(dialog) == aor {
                 return Ok(Handling::Allow);
             }
             return Err(SubscribeError::NotYours(aor.to_owned()));
@@ -30,7 +30,7 @@ impl Registry {
         if self.is_open(aor) {
             return Ok(Handling::Allow);
         }
-        match self.handling(aor, &dialog.watcher()) {
+        match self.handling(aor, &self.settings.watcher(dialog)) {
             Handling::Block => {
                 self.counters.rejected += 1;
                 Err(SubscribeError::Blocked)
@@ -74,7 +74,7 @@ impl Registry {
         let row = self.open_presentity(asked.package, aor);
         self.compose(now, row, out);
         let LocalTag { shard, dialog: tag } = dialog.tag;
-        let (watcher, id) = (dialog.watcher(), format!("{shard:x}-{tag:x}"));
+        let (watcher, id) = (self.settings.watcher(&dialog), format!("{shard:x}-{tag:x}"));
         let fetch = Fetch {
             asked: asked.clone(),
             dialog,

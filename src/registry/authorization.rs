@@ -78,7 +78,7 @@ impl Deciding {
 }
 
 impl Registry {
-    /// How a watcher is treated. Whoever watches himself may.
+    /// How a watcher is treated. Whoever watches himself may. Who is blocked under one name is under each that may be his.
     pub(super) fn handling(&self, aor: &str, watcher: &str) -> Handling {
         if aor == watcher {
             return Handling::Allow;
@@ -87,7 +87,16 @@ impl Registry {
         if crate::sabotaged!(ForgetBlock) && decision == Some(Handling::Block) {
             return Handling::Allow;
         }
-        decision.unwrap_or(self.settings.policy)
+        let own = decision.unwrap_or(self.settings.policy);
+        if !self.settings.domains.is_empty() {
+            return own;
+        }
+        let others = self.authorizations.decisions(aor);
+        let blocks = others
+            .filter(|(name, _)| self.settings.may_be_same(name, watcher))
+            .map(|(_, handling)| handling)
+            .filter(|handling| matches!(handling, Handling::Block | Handling::PoliteBlock));
+        blocks.fold(own, Handling::min)
     }
 
     /// Whether all watchers of a presentity are let in, so that nobody needs to ask who they are.
@@ -192,21 +201,23 @@ impl Registry {
             self.tell_presence_winfo(now, &aor, waited, out);
         }
         let mut concerned = 0;
-        for row in self.subscriptions_of(&aor, &watcher) {
+        for (row, name) in self.subscriptions_of(&aor, &watcher) {
             concerned += 1;
+            let treated = self.handling(&aor, &name);
             self.treat(now, row, treated, out);
         }
         out.push(Effect::Decided(ticket, Ok(concerned)));
     }
 
-    /// The presence subscriptions of a watcher.
-    fn subscriptions_of(&self, aor: &str, watcher: &str) -> Vec<u32> {
+    /// The presence subscriptions of a watcher, under each name that may be his.
+    fn subscriptions_of(&self, aor: &str, watcher: &str) -> Vec<(u32, String)> {
         let presentity = self.presence_package();
         let presentity = presentity.and_then(|package| self.presentities.find(package, aor));
         let presentity = presentity.and_then(|row| self.presentities.get(row));
         let rows = presentity.map(|row| row.watchers.as_slice());
         let rows = rows.unwrap_or_default().iter().copied();
-        rows.filter(|row| self.watcher_of(*row) == watcher)
+        rows.map(|row| (row, self.watcher_of(row)))
+            .filter(|(_, name)| self.settings.may_be_same(name, watcher))
             .collect()
     }
 
@@ -219,7 +230,7 @@ impl Registry {
     pub(super) fn watcher_of(&self, row: u32) -> String {
         let subscription = self.subscriptions.get(row);
         let dialog = subscription.and_then(|held| self.subscriptions.dialog(held.dialog));
-        dialog.map_or_else(String::new, |dialog| dialog.watcher())
+        dialog.map_or_else(String::new, |dialog| self.settings.watcher(dialog))
     }
 
     /// A live subscription is treated so from now on (RFC 5025, 3.2.1).
@@ -321,7 +332,7 @@ impl Registry {
         self.authorizations.insert(known);
     }
 
-    fn take_out(&mut self, row: u32) -> Option<Known> {
+    pub(super) fn take_out(&mut self, row: u32) -> Option<Known> {
         let known = self.authorizations.remove(row)?;
         if let Some(timer) = known.give_up {
             self.wheel.cancel(timer);

@@ -17,8 +17,9 @@ impl Registry {
     /// The row of the account whose address of record this is.
     pub(super) fn owner_of_aor(&mut self, aor: &str) -> u32 {
         let shares = &self.settings.shares;
-        let hosts = !self.settings.domains.is_empty();
-        self.ledger.open(shares, shares.account_of(aor, hosts))
+        let home = self.settings.home.as_deref();
+        let home = home.filter(|_| self.settings.domains.is_empty());
+        self.ledger.open(shares, shares.account_of(aor, home))
     }
 
     /// Whether a request does not come too often; it is refused if so.

@@ -81,4 +81,6 @@ pub struct Counters {
     pub loaded: u64,
     /// Records in the store that had expired when they were read, or that nobody can use any more.
     pub discarded: u64,
+    /// Records in the store under another spelling of their names than the one that counts.
+    pub renamed: u64,
 }

@@ -26,40 +26,32 @@ impl Registry {
         let mut gone = Vec::new();
         let mut ended = Vec::new();
         let mut settled = Vec::new();
+        let mut misnamed = Vec::new();
         let mut records = records.into_iter().peekable();
-        while let Some((version, record)) = records.next() {
+        while let Some((version, mut record)) = records.next() {
             if crate::sabotaged!(LoseLastRecord) && records.peek().is_none() {
                 break;
             }
             self.counters.loaded += 1;
             let key = record.key();
-            let kept = match record {
-                Record::Publication(record) => self.load_publication(now, record, version),
-                Record::Watcher(record) => {
-                    let owner = match record.standing {
-                        Standing::Waiting { .. } => self.owner_of_aor(&record.watcher),
-                        Standing::Decided(_) => NOBODY,
-                    };
-                    self.ledger.load(owner, What::Subscriptions, 1);
-                    self.take_in(record, version, owner);
-                    true
+            if self.rename(&mut record) && key != record.key() {
+                match record {
+                    // Its watchers are told once more.
+                    Record::Settled(_) => gone.push(Change {
+                        key,
+                        expect: Some(version),
+                        record: None,
+                    }),
+                    _ => misnamed.push((key, version, record)),
                 }
-                Record::Subscription(record) => {
-                    if record.expires_at <= now {
-                        ended.push(record.clone());
-                    }
-                    self.load_subscription(now, record, version)
-                }
-                Record::Binding(record) => {
-                    record.expires_at > now && self.insert_binding(record, version)
-                }
-                // What it is about may come behind it.
-                Record::Settled(record) => {
-                    settled.push((version, record));
-                    true
-                }
-            };
-            if !kept {
+                continue;
+            }
+            // What it is about may come behind it.
+            if let Record::Settled(record) = record {
+                settled.push((version, record));
+                continue;
+            }
+            if !self.load_one(now, record, version, &mut ended) {
                 self.counters.discarded += 1;
                 gone.push(Change {
                     key,
@@ -68,6 +60,7 @@ impl Registry {
                 });
             }
         }
+        self.load_renamed(now, misnamed, out);
         for (version, record) in settled {
             let key = record.key();
             if !self.load_settled(record, version) {
@@ -86,6 +79,39 @@ impl Registry {
         }
     }
 
+    /// Whether a record is kept.
+    pub(super) fn load_one(
+        &mut self,
+        now: Timestamp,
+        record: Record,
+        version: Version,
+        ended: &mut Vec<SubscriptionRecord>,
+    ) -> bool {
+        match record {
+            Record::Publication(record) => self.load_publication(now, record, version),
+            Record::Watcher(record) => {
+                let owner = match record.standing {
+                    Standing::Waiting { .. } => self.owner_of_aor(&record.watcher),
+                    Standing::Decided(_) => NOBODY,
+                };
+                self.ledger.load(owner, What::Subscriptions, 1);
+                self.take_in(record, version, owner);
+                true
+            }
+            Record::Subscription(record) => {
+                if record.expires_at <= now {
+                    ended.push(record.clone());
+                }
+                self.load_subscription(now, record, version)
+            }
+            Record::Binding(record) => {
+                record.expires_at > now && self.insert_binding(record, version)
+            }
+            // They come last: see `load_settled`.
+            Record::Settled(_) => false,
+        }
+    }
+
     /// Treats subscriptions as the decisions and the present policy say, now that all are known; those that ended while
     /// nobody was there leave their watchers waiting.
     fn judge_loaded(
@@ -98,7 +124,8 @@ impl Registry {
             if &*record.package != "presence" || self.is_open(&record.aor) {
                 continue;
             }
-            let Some(watcher) = Dialog::of(&record).map(|dialog| dialog.watcher()) else {
+            let Some(watcher) = Dialog::of(&record).map(|dialog| self.settings.watcher(&dialog))
+            else {
                 continue;
             };
             if self.handling(&record.aor, &watcher) == Handling::Confirm {
@@ -190,7 +217,7 @@ impl Registry {
         dialog.forget_contact();
         dialog.believe(&self.settings.egress);
         let owner = if self.settings.shares.accounts {
-            self.owner_of_aor(&dialog.watcher())
+            self.owner_of_aor(&self.settings.watcher(&dialog))
         } else {
             let shares = &self.settings.shares;
             self.ledger

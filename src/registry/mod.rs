@@ -27,6 +27,7 @@ mod publications;
 mod publish;
 mod register;
 mod registrar;
+mod rename;
 mod resume;
 mod rows;
 mod settings;

@@ -335,6 +335,28 @@ impl Registry {
         true
     }
 
+    /// Takes out the binding of an address with this key.
+    pub(super) fn take_binding(
+        &mut self,
+        aor: &str,
+        key: &RecordKey,
+    ) -> Option<(Version, BindingRecord)> {
+        let row = *self.bindings.index.get(aor)?;
+        let registered = self.bindings.rows.get_mut(row as usize)?;
+        let place = registered
+            .bindings
+            .iter()
+            .position(|held| held.record.key() == *key)?;
+        let held = registered.bindings.remove(place);
+        let last = registered.bindings.is_empty();
+        self.wheel.cancel(held.unbind);
+        self.count_binding(held.owner, held.size(), false);
+        if last {
+            self.ledger.remove_registered();
+        }
+        Some((held.version, held.record))
+    }
+
     /// The 200: all bindings that are there now.
     fn list_bindings(&self, now: Timestamp, row: u32, incoming: &Incoming, out: &mut Vec<Effect>) {
         let mut head = Head::new();

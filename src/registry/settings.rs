@@ -7,6 +7,8 @@ use super::books::Books;
 use super::shares::Shares;
 use crate::egress::Egress;
 use crate::pidf;
+use crate::sip::{UriParts, at_home, domain, host_of, user_of};
+use crate::subscription::Dialog;
 use crate::watcherinfo::{self, Handling};
 
 /// How the publications of a presentity become the one document that watchers see (RFC 3903, 6; RFC 4479).
@@ -160,8 +162,11 @@ pub struct Registrar {
 /// Settings of a registry. Those of all shards of a node are the same.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// Domains that presentities are served for, lower-case; none at all: any.
+    /// Domains that presentities are served for; none at all: any.
     pub domains: Vec<String>,
+    /// The domain of telephone numbers, and of accounts that have none of their own: the first domain, or else the realm of the
+    /// accounts, which are good with every host then. `None`: any domain is served, and there are no accounts.
+    pub home: Option<String>,
     /// The event packages.
     pub packages: Vec<Package>,
     /// Registration life.
@@ -204,6 +209,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             domains: Vec::new(),
+            home: None,
             packages: vec![Package::presence()],
             registration: Durations {
                 default: 3600,
@@ -231,11 +237,28 @@ impl Default for Settings {
 impl Settings {
     /// Whether presentities of this host are ours.
     pub fn serves(&self, host: &str) -> bool {
-        self.domains.is_empty()
-            || self
-                .domains
-                .iter()
-                .any(|domain| domain.eq_ignore_ascii_case(host))
+        self.domains.is_empty() || self.domains.iter().any(|own| domain(own) == domain(host))
+    }
+
+    /// The name of a URI's presentity or watcher among those that are known here.
+    pub fn name_of(&self, uri: &UriParts<'_>) -> String {
+        at_home(uri.aor(), self.home.as_deref())
+    }
+
+    /// Who watches in a dialog.
+    pub fn watcher(&self, dialog: &Dialog) -> String {
+        at_home(dialog.watcher(), self.home.as_deref())
+    }
+
+    /// Whether both names may be the same person's, so that to block one must block the other: where no domain is configured,
+    /// an account is good with every host, and a telephone number has none.
+    pub fn may_be_same(&self, one: &str, two: &str) -> bool {
+        let wide = |name: &str| {
+            let host = host_of(name);
+            host.is_none() || self.home.is_some() && host == self.home.as_deref()
+        };
+        one == two
+            || self.domains.is_empty() && user_of(one) == user_of(two) && (wide(one) || wide(two))
     }
 
     /// The package with this name, and its place in the table. Names are compared byte by byte (RFC 6665, 8.2.1).
@@ -286,5 +309,31 @@ mod tests {
         settings.domains.push("example.com".to_owned());
         assert!(settings.serves("EXAMPLE.com"));
         assert!(!settings.serves("example.org"));
+        settings.domains.push("2001:DB8::1".to_owned());
+        for host in ["example.com.", "Example.Com.", "[2001:db8:0::1]"] {
+            assert!(settings.serves(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn without_domains_a_name_of_the_home_may_be_anybody_of_that_user_name() {
+        let mut settings = Settings {
+            home: Some("realm".to_owned()),
+            ..Settings::default()
+        };
+        let same = |settings: &Settings, one, two| {
+            assert_eq!(
+                settings.may_be_same(one, two),
+                settings.may_be_same(two, one)
+            );
+            settings.may_be_same(one, two)
+        };
+        assert!(same(&settings, "sip:bob@realm", "sip:bob@h"));
+        assert!(same(&settings, "tel:+1", "sip:+1@h"));
+        assert!(!same(&settings, "sip:bob@g", "sip:bob@h"));
+        assert!(!same(&settings, "sip:bob@realm", "sip:bobby@h"));
+        settings.domains.push("realm".to_owned());
+        assert!(!same(&settings, "sip:bob@realm", "sip:bob@h"));
+        assert!(same(&settings, "sip:bob@h", "sip:bob@h"));
     }
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::books::What;
 use crate::exchange::{Identity, Incoming};
-use crate::sip::{Head, Name, StatusCode};
+use crate::sip::{Head, Name, StatusCode, user_of};
 
 /// Bounds of one owner, over all shards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +100,8 @@ impl Shares {
     pub(super) fn owner(&self, incoming: &Incoming) -> Option<Owner> {
         match &incoming.identity {
             Identity::Trusted => None,
-            Identity::User(name) => Some(Owner::Account(name.to_string())),
+            Identity::User(account) if account.is_for_anybody() => None,
+            Identity::User(account) => Some(Owner::Account(account.name().to_string())),
             Identity::Unchecked => self.source(incoming.flow.remote.ip()),
         }
     }
@@ -117,15 +118,14 @@ impl Shares {
         }))
     }
 
-    /// The account whose address of record this is, as far as accounts are asked for. `hosts`: whether names of accounts
-    /// have hosts.
-    pub(super) fn account_of(&self, aor: &str, hosts: bool) -> Option<Owner> {
-        let own = aor.split_once(':').map_or(aor, |(_, own)| own);
-        let name = match own.rsplit_once('@') {
-            Some((user, _)) if !hosts => user,
-            Some(_) | None => own,
+    /// The account whose address of record this is, as far as accounts are asked for. `home`: where accounts are good with
+    /// every host, the one of their names.
+    pub(super) fn account_of(&self, aor: &str, home: Option<&str>) -> Option<Owner> {
+        let name = || match home {
+            Some(home) => format!("sip:{}@{home}", user_of(aor)),
+            None => aor.to_owned(),
         };
-        self.accounts.then(|| Owner::Account(name.to_owned()))
+        self.accounts.then(|| Owner::Account(name()))
     }
 
     /// The bounds of an owner.

@@ -4,11 +4,13 @@
 //! What rests on the commit (answers, NOTIFYs, the rows themselves) waits for its outcome, which is told with the
 //! operation's id. With `memory:` and `file:` a shard is the single writer of its records and never sees a conflict.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::exchange::{Flow, Shard};
+use crate::sip::normal_name;
 use crate::subscription::WayRecord;
 use crate::time::Timestamp;
 use crate::watcherinfo::Handling;
@@ -97,7 +99,13 @@ impl Record {
         }
     }
 
-    /// The presentity or address of record it belongs to: decides which shard loads it.
+    /// The one name of what it belongs to, which decides the shard that loads it; a record that an older version wrote may
+    /// have it otherwise.
+    pub fn owner(&self) -> Cow<'_, str> {
+        normal_name(self.aor())
+    }
+
+    /// The presentity or address of record it belongs to, as written.
     pub fn aor(&self) -> &str {
         match self {
             Self::Binding(binding) => &binding.aor,

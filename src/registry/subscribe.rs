@@ -7,7 +7,7 @@ use super::commit::{Held, Lock};
 use super::rows::{Subscription, Timer};
 use super::store::{Change, Record, SubscriptionRecord};
 use super::{Asker, Effect, Over, Registry, Stranger, presentity, seconds};
-use crate::exchange::{Flow, Incoming, Reply, TransactionId};
+use crate::exchange::{Flow, Identity, Incoming, Reply, TransactionId};
 use crate::sip::{Head, Name, StatusCode};
 use crate::subscription::{
     Asked, Dialog, EndReason, LocalTag, Notifier, SubscribeError, push_contact,
@@ -90,7 +90,9 @@ impl Registry {
             shard: self.shard,
             dialog: self.entropy.next_u64(),
         };
-        let dialog = Dialog::open(incoming, &aor, tag, self.epoch)?;
+        let home = self.settings.home.as_deref();
+        let watcher = incoming.identity.watcher(&incoming.message, &aor, home)?;
+        let dialog = Dialog::open(incoming, &aor, watcher.as_deref(), tag, self.epoch)?;
         self.check_way(incoming, &aor, &asked, &dialog)?;
         let handling = self.admit(&aor, asked.package, &dialog)?;
         let most = self.settings.limits.subscriptions;
@@ -183,7 +185,9 @@ impl Registry {
         let number = incoming.message.cseq()?.number;
         let dialog = self.subscriptions.dialog_mut(dialog_row);
         let dialog = dialog.ok_or(SubscribeError::NoSuchSubscription)?;
-        if !dialog.is_of(incoming) {
+        if matches!(incoming.identity, Identity::User(_))
+            && !incoming.identity.may_be(&self.settings.watcher(dialog))
+        {
             return Err(SubscribeError::OtherAccount);
         }
         // The same number again is a retransmission that outlived its transaction, over a restart of ours; to refresh twice

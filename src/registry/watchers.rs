@@ -83,6 +83,15 @@ impl Authorizations {
         }
     }
 
+    /// Whom was decided about, and how.
+    pub fn decisions(&self, aor: &str) -> impl Iterator<Item = (&str, Handling)> {
+        self.of(aor)
+            .filter_map(|(_, known)| match known.record.standing {
+                Standing::Decided(handling) => Some((&*known.record.watcher, handling)),
+                Standing::Waiting { .. } => None,
+            })
+    }
+
     pub fn insert(&mut self, known: Known) {
         let aor = known.record.aor.clone();
         let row = index(self.rows.insert(known));

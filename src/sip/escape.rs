@@ -35,7 +35,6 @@ pub(super) fn are_valid(text: &str) -> bool {
 
 /// Appends the one spelling that all equivalent texts have: an escape only where it makes a difference, in capitals.
 pub(super) fn normal(text: &str, out: &mut String) {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     let bytes = text.as_bytes();
     let mut at = 0;
     while at < bytes.len() {
@@ -45,11 +44,41 @@ pub(super) fn normal(text: &str, out: &mut String) {
         if is_unreserved(byte) || (escaped.is_none() && is_reserved(byte)) {
             out.push(char::from(byte));
         } else {
-            out.push('%');
-            out.push(char::from(DIGITS[usize::from(byte >> 4)]));
-            out.push(char::from(DIGITS[usize::from(byte & 15)]));
+            push_escaped(byte, out);
         }
     }
+}
+
+/// Reserved characters that say nothing in a user part, so that they mean the same escaped or not (RFC 3261, 10.3, step 5). A
+/// semicolon does: user parameters begin with it.
+const fn is_plain_in_user(byte: u8) -> bool {
+    is_unreserved(byte) || matches!(byte, b'&' | b'=' | b'+' | b'$' | b',' | b'?' | b'/')
+}
+
+/// The same of a user part, in which most reserved characters need no escape.
+pub(super) fn normal_user(text: &str, out: &mut String) {
+    if text.bytes().all(is_plain_in_user) {
+        return out.push_str(text);
+    }
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        let escaped = decode(&bytes[at..]);
+        let byte = escaped.unwrap_or(bytes[at]);
+        at += if escaped.is_some() { 3 } else { 1 };
+        if is_plain_in_user(byte) || (escaped.is_none() && byte == b';') {
+            out.push(char::from(byte));
+        } else {
+            push_escaped(byte, out);
+        }
+    }
+}
+
+fn push_escaped(byte: u8, out: &mut String) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    out.push('%');
+    out.push(char::from(DIGITS[usize::from(byte >> 4)]));
+    out.push(char::from(DIGITS[usize::from(byte & 15)]));
 }
 
 /// Whether both mean the same.

@@ -53,6 +53,7 @@ names! {
     MimeVersion "MIME-Version"
     MinExpires "Min-Expires"
     Organization "Organization"
+    PAssertedIdentity "P-Asserted-Identity"
     Path "Path"
     Priority "Priority"
     ProxyAuthenticate "Proxy-Authenticate"
@@ -151,6 +152,7 @@ impl Name {
             19 => &[
                 Self::AuthenticationInfo,
                 Self::ContentDisposition,
+                Self::PAssertedIdentity,
                 Self::ProxyAuthorization,
                 Self::RequestDisposition,
             ],

@@ -181,14 +181,20 @@ impl Uri {
         }
     }
 
-    /// The canonical identity of the presentity that the URI names: `sip:user@host`, or `sip:user@host:port` if a port
-    /// was written (RFC 3261, 19.1.4: an explicit port never equals none).
+    /// The one name of the presentity or watcher that the URI names, however it is spelled: `sip:user@host`.
     ///
-    /// The user keeps its case, and its escapes are made normal: `%61` is `a`, but `%00` and `%40` stay escaped. The host
-    /// is in lower case. Password, parameters and headers are left out. `sips`, `pres` and `im` name the same as `sip`.
-    /// A `tel` number loses its visual separators (RFC 3966, 5); any other URI stays as it is.
+    /// The user keeps its case, and is escaped only where it must be: `%61` is `a` and `%2B` is `+`, but `%00` and `%40` stay,
+    /// in capitals. The host is in lower case and without the dot of the root; an IPv4 address that is mapped into IPv6 is
+    /// itself. Port, password, parameters and headers are left out: they say how somebody is reached, not who it is. `sips`, `pres` and
+    /// `im` name the same as `sip`. A telephone number (`tel`, or `user=phone`) loses its visual separators (RFC 3966, 5) and
+    /// parameters but the `phone-context` of a local one. A URI of another scheme stays as it is.
     pub fn aor(&self) -> String {
         self.parts().aor()
+    }
+
+    /// The same as [`Uri::aor`], for a client, which has to write it into requests: a port stays unless it is a default one.
+    pub fn address(&self) -> String {
+        self.parts().address()
     }
 
     /// Its parts, not copied.

@@ -5,12 +5,11 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use memchr::memchr;
 
-use super::escape::{are_valid, normal};
+use super::escape::are_valid;
 use super::lex::{cut, is_balanced};
-use super::params::{Pairs, is_normal};
+use super::params::is_normal;
 use super::uri::{Scheme, port};
 use super::{Host, Params, Uri, UriError};
-use crate::digits::Decimal;
 
 /// A host where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,30 +61,6 @@ impl<'a> HostPart<'a> {
             Self::Name(name) => Host::Name(name.to_ascii_lowercase().into()),
             Self::V4(address) => Host::V4(address),
             Self::V6(address) => Host::V6(address),
-        }
-    }
-
-    /// In lower case.
-    fn text(self) -> Cow<'a, str> {
-        match self {
-            Self::Name(name) if name.bytes().any(|byte| byte.is_ascii_uppercase()) => {
-                Cow::Owned(name.to_ascii_lowercase())
-            }
-            Self::Name(name) => Cow::Borrowed(name),
-            Self::V4(address) => {
-                let mut text = String::with_capacity(15);
-                push_v4(&mut text, address);
-                Cow::Owned(text)
-            }
-            Self::V6(address) => Cow::Owned(format!("[{address}]")),
-        }
-    }
-
-    fn push(self, out: &mut String) {
-        match self {
-            Self::Name(name) => out.extend(name.chars().map(|c| c.to_ascii_lowercase())),
-            Self::V4(address) => push_v4(out, address),
-            Self::V6(_) => out.push_str(&self.text()),
         }
     }
 }
@@ -217,55 +192,9 @@ impl<'a> UriParts<'a> {
         })
     }
 
-    /// The host in lower case, an IPv6 address in brackets; empty when the scheme has none.
+    /// The host in its one spelling: in lower case, without the dot of the root, an IPv6 address in brackets and an IPv4 address
+    /// as itself; empty when the scheme has none.
     pub fn host(&self) -> Cow<'a, str> {
         self.host.text()
-    }
-
-    /// See [`Uri::aor`].
-    pub fn aor(&self) -> String {
-        let mut aor = String::with_capacity(48);
-        if let Some(opaque) = self.opaque {
-            aor.push_str(self.scheme.as_str());
-            aor.push(':');
-            if self.scheme == Scheme::Tel {
-                aor.extend(telephone(opaque));
-                if let Some(context) = Pairs::new(self.params).value("phone-context") {
-                    aor.push_str(";phone-context=");
-                    aor.push_str(&context.to_ascii_lowercase());
-                }
-            } else {
-                aor.push_str(opaque);
-            }
-            return aor;
-        }
-        aor.push_str("sip:");
-        if let Some(user) = self.user {
-            normal(user, &mut aor);
-            aor.push('@');
-        }
-        self.host.push(&mut aor);
-        if let Some(port) = self.port {
-            aor.push(':');
-            aor.push_str(Decimal::of(port.into()).as_str());
-        }
-        aor
-    }
-}
-
-/// A number without its visual separators.
-fn telephone(number: &str) -> impl Iterator<Item = char> {
-    number
-        .chars()
-        .filter(|c| !matches!(c, '-' | '.' | '(' | ')'))
-        .map(|c| c.to_ascii_lowercase())
-}
-
-fn push_v4(out: &mut String, address: Ipv4Addr) {
-    for (place, octet) in address.octets().into_iter().enumerate() {
-        if place > 0 {
-            out.push('.');
-        }
-        out.push_str(Decimal::of(octet.into()).as_str());
     }
 }

@@ -11,9 +11,9 @@ use super::members::Members;
 use super::way::Way;
 use super::{LocalTag, Notify, SubscribeError};
 use crate::digits;
-use crate::exchange::{Flow, Identity, Incoming, LOCAL_CONTACT, Outgoing, Token};
+use crate::exchange::{Flow, Incoming, LOCAL_CONTACT, Outgoing, Token};
 use crate::registry::{Span, SubscriptionRecord};
-use crate::sip::{Head, HeaderError, Message, Method, Name, NameAddr, Uri, push_address};
+use crate::sip::{Head, Message, Method, Name, NameAddr, Uri, push_address};
 use crate::time::Timestamp;
 
 /// Bits of CSeq that count NOTIFYs within an epoch of the store (docs/adr/0005).
@@ -44,10 +44,12 @@ pub struct Dialog {
 }
 
 impl Dialog {
-    /// The dialog that the 2xx to this SUBSCRIBE for a presentity makes (RFC 3261, 12.1.1).
+    /// The dialog that the 2xx to this SUBSCRIBE for a presentity makes (RFC 3261, 12.1.1). `watcher` is the name of whoever
+    /// watches, where From does not say it.
     pub fn open(
         incoming: &Incoming,
         aor: &str,
+        watcher: Option<&str>,
         tag: LocalTag,
         epoch: u64,
     ) -> Result<Self, SubscribeError> {
@@ -101,12 +103,11 @@ impl Dialog {
         };
         let target = target(request)?;
         let first_route = routes.first().map(|route| route.uri.to_string());
-        let account = account(incoming)?;
         let parts = Parts {
             head: &head,
             target: &target,
             first_route: first_route.as_deref().unwrap_or_default(),
-            account: account.as_deref().unwrap_or_default(),
+            account: watcher.unwrap_or_default(),
             flow: incoming.flow,
         };
         Ok(Self {
@@ -239,7 +240,7 @@ impl Dialog {
         String::from_utf8_lossy(self.call_id.of(self.block.head())).into_owned()
     }
 
-    /// Who watches: the canonical address of the account that subscribed, or of From where nobody was asked who it is.
+    /// Who watches: the name that was found when the dialog was opened, or that From says.
     pub fn watcher(&self) -> String {
         if let Some(account) = self.block.account() {
             return account.to_owned();
@@ -254,12 +255,6 @@ impl Dialog {
         let text = line.and_then(|line| std::str::from_utf8(line).ok());
         let to = text.and_then(|text| NameAddr::parse(text).ok());
         to.map_or_else(String::new, |to| to.uri.aor())
-    }
-
-    /// Whether a request comes from the account that the dialog belongs to, as far as accounts are asked for.
-    pub fn is_of(&self, incoming: &Incoming) -> bool {
-        !matches!(incoming.identity, Identity::User(_))
-            || incoming.identity.speaks_for(&self.watcher())
     }
 
     /// The remote target.
@@ -368,25 +363,6 @@ impl Dialog {
             destination: self.way.destination(self.block.flow()),
         }
     }
-}
-
-/// The address of an account that subscribes in another's name, or under a name that From does not say: with the
-/// presentity's host where the account has none of its own.
-fn account(incoming: &Incoming) -> Result<Option<String>, HeaderError> {
-    let Identity::User(user) = &incoming.identity else {
-        return Ok(None);
-    };
-    let from = incoming.message.from()?;
-    if incoming.identity.speaks_for(&from.uri.aor()) {
-        return Ok(None);
-    }
-    let address = if user.contains('@') {
-        format!("sip:{user}")
-    } else {
-        format!("sip:{user}@{}", incoming.message.request_uri()?.host)
-    };
-    let address = Uri::parse(&address).map_or(address, |uri| uri.aor());
-    Ok(Some(address))
 }
 
 /// Our Contact in a dialog: where the request reached us, so where the next one will (RFC 3261, 12.1.1). Without the brackets

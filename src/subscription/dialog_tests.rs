@@ -37,7 +37,14 @@ const TAG: LocalTag = LocalTag {
 };
 
 fn open(from: &str, call_id: &str) -> Dialog {
-    Dialog::open(&subscribe(from, call_id), "sip:bob@example.com", TAG, 1).expect("a dialog")
+    Dialog::open(
+        &subscribe(from, call_id),
+        "sip:bob@example.com",
+        None,
+        TAG,
+        1,
+    )
+    .expect("a dialog")
 }
 
 fn send(dialog: &mut Dialog, epoch: u64) -> Outgoing {
@@ -120,7 +127,7 @@ fn an_empty_tag_in_to_gives_way_to_ours() {
     let request = "SUBSCRIBE sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/UDP [::1]:5070;branch=z9hG4bK1\r\n\
          From: <sip:alice@example.com>;tag=7\r\nTo: <sip:bob@example.com>;tag=\r\nCall-ID: c\r\n\
          CSeq: 8 SUBSCRIBE\r\nContact: <sip:a@h>\r\nContent-Length: 0\r\n\r\n";
-    let dialog = Dialog::open(&incoming(request), "sip:bob@example.com", TAG, 1);
+    let dialog = Dialog::open(&incoming(request), "sip:bob@example.com", None, TAG, 1);
     let notify = send(&mut dialog.expect("a dialog"), 1);
     let from = "From: <sip:bob@example.com>;tag=ab0000000000000012\r\nTo: ";
     assert!(text(&notify).starts_with(from), "{}", text(&notify));

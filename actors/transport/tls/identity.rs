@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rollcall_core::sip;
 use tokio_rustls::rustls::client::danger::{
     HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
 };
@@ -23,19 +24,20 @@ pub(super) fn names(certificate: &CertificateDer<'_>, domain: &str) -> bool {
     let Ok(certificate) = EndEntityCert::try_from(certificate) else {
         return false;
     };
-    let is_it = |name: &str| name.eq_ignore_ascii_case(domain);
+    let domain = sip::domain(domain);
+    let is_it = |name: &str| !name.starts_with('*') && sip::domain(name) == domain;
     certificate
         .valid_uri_names()
         .filter_map(sip_domain)
-        .any(is_it)
+        .any(|name| name == domain)
         || certificate.valid_dns_names().any(is_it)
 }
 
 /// The domain of a URI that names one, and nobody in it.
-fn sip_domain(uri: &str) -> Option<&str> {
-    let (scheme, rest) = uri.split_once(':')?;
-    let domain = rest.split([';', '?']).next()?;
-    (scheme.eq_ignore_ascii_case("sip") && !domain.contains('@')).then_some(domain)
+fn sip_domain(uri: &str) -> Option<String> {
+    let uri = sip::Uri::parse(uri).ok()?;
+    let is_domain = uri.scheme == sip::Scheme::Sip && uri.user.is_none();
+    is_domain.then(|| uri.parts().host().into_owned())
 }
 
 /// Checks the certificates of servers that we connect to.

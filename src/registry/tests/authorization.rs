@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::exchange::Identity;
+use crate::exchange::{Account, Identity};
 use crate::registry::testing::{Desk, StoreMood, pidf};
 use crate::registry::{CommitOutcome, Settings};
 use crate::watcherinfo::Handling;
@@ -345,7 +345,7 @@ fn waiting_is_stored_later_when_the_store_is_away() {
 fn the_account_is_the_watcher_whatever_from_says() {
     let mut desk = desk(Handling::Confirm);
     desk.decide(ALICE, Some(Handling::Allow));
-    desk.identity = Identity::User("mallory@example.com".into());
+    desk.identity = Identity::User(Account::new("mallory", "example.com"));
     desk.subscribe("");
     assert_eq!(
         said(&mut desk),
@@ -356,11 +356,10 @@ fn the_account_is_the_watcher_whatever_from_says() {
         ]
     );
     // Nobody else speaks in its dialog.
-    desk.identity = Identity::User("alice@example.com".into());
+    desk.identity = Identity::User(Account::new("alice", "example.com"));
     desk.subscribe("To: <sip:bob@example.com>;tag=our1");
     assert_eq!(said(&mut desk), ["2: 403"]);
-    // An account without a host is one of the presentity's.
-    desk.identity = Identity::User("carol".into());
+    desk.identity = Identity::User(Account::new("carol", "example.com"));
     desk.subscribe("Call-ID: c");
     assert_eq!(
         list(&desk),

@@ -4,6 +4,7 @@ mod publish;
 mod random;
 mod register;
 mod registrar;
+mod rename;
 mod restart;
 mod settled;
 mod shares;

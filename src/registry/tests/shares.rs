@@ -3,7 +3,7 @@
 use super::super::shares::Share;
 use super::super::testing::{Desk, StoreMood, pidf};
 use super::super::*;
-use crate::exchange::Identity;
+use crate::exchange::{Account, Identity};
 
 /// A desk whose accounts may have so little.
 fn desk(share: Share) -> Desk {
@@ -16,7 +16,7 @@ fn desk(share: Share) -> Desk {
 }
 
 fn account(name: &str) -> Identity {
-    Identity::User(format!("{name}@example.com").into())
+    Identity::User(Account::new(name, "example.com"))
 }
 
 fn plenty() -> Share {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::exchange::{Identity, OutcomeResult};
+use crate::exchange::{Account, Identity, OutcomeResult};
 use crate::registry::testing::Desk;
 use crate::registry::{Package, Settings};
 use crate::watcherinfo::Handling;
@@ -227,9 +227,9 @@ fn a_politely_blocked_watcher_is_active_to_the_presentity() {
 fn only_the_presentity_watches_its_watchers_and_nobody_watches_those() {
     let mut desk = desk(Handling::Allow);
     desk.subscribe("Event: presence.winfo");
-    desk.identity = Identity::User("alice@example.com".into());
+    desk.identity = Identity::User(Account::new("alice", "example.com"));
     watch(&mut desk, "");
-    desk.identity = Identity::User("bob".into());
+    desk.identity = Identity::User(Account::new("bob", "Example.com"));
     watch(&mut desk, "");
     desk.subscribe("Event: presence.winfo.winfo");
     desk.publish("Event: presence.winfo", "x");

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use futures_util::future::join_all;
 use rollcall_core::endpoint::{ModuleId, ModuleTable, Sharding};
 use rollcall_core::registry::{Books, Shares};
 use rollcall_core::{pidf, registry};
@@ -102,6 +103,9 @@ fn persistence(settings: &config::Server) -> Persistence {
         ..Persistence::default()
     }
 }
+
+/// How long the registries have at the end to store who knows what.
+const SETTLE_WITHIN: Duration = Duration::from_secs(2);
 
 /// What a Presence Server claims of SIP.
 fn modules(settings: &registry::Settings) -> Result<ModuleTable, NodeError> {
@@ -263,10 +267,9 @@ impl ServerNode {
     pub async fn stop(mut self) -> Result<(), NodeError> {
         drop(self.operator.take());
         self.stack.close().await;
-        for registry in &self.registries {
-            // One that has panicked beyond repair has nothing to say.
-            let _ = registry.send(Settle).await;
-        }
+        let settled = self.registries.iter().map(|registry| registry.send(Settle));
+        // What is not remembered is told once more after the start, so nobody waits long for an actor that is stuck.
+        let _ = tokio::time::timeout(SETTLE_WITHIN, join_all(settled)).await;
         self.stack.stop().await;
         self.store.close();
         let health = self.store.health();

@@ -34,8 +34,7 @@ pub enum Health {
     Good,
     /// Nothing can be written: there is no space.
     Full,
-    /// Writes fail, and nobody knows what of them is there. What is there is taken back when the disk is good again, or is found by the
-    /// next server.
+    /// Writes fail, and nobody knows what of them is there: who asks again is told when the disk is good again, or the next server finds it.
     Failing,
     /// Writes do not return.
     Hung,
@@ -61,8 +60,8 @@ struct Disk {
     conflicts: u64,
     /// Some write had, or was refused.
     has_failed: bool,
-    /// What is taken back when the disk is good again: it was stored, but nobody was told so.
-    undo: Vec<(RecordKey, Option<(Version, Record)>)>,
+    /// Commits that were stored although nobody was told so.
+    untold: BTreeSet<OpId>,
     /// Everything that was ever synced, as the wire names it.
     proofs: BTreeSet<Proof>,
 }
@@ -90,7 +89,7 @@ impl SimDisk {
             group: Vec::new(),
             conflicts: 0,
             has_failed: false,
-            undo: Vec::new(),
+            untold: BTreeSet::new(),
             proofs: BTreeSet::new(),
         })))
     }
@@ -115,7 +114,7 @@ impl SimDisk {
         let mut disk = locked(&self.0);
         disk.opened += 1;
         // The next server finds what is there.
-        disk.undo.clear();
+        disk.untold.clear();
         let group = std::mem::take(&mut disk.group);
         if disk.entropy.chance(0.5) {
             disk.write(&group);
@@ -124,11 +123,7 @@ impl SimDisk {
 
     /// From now on it does this.
     pub fn set(&self, health: Health) {
-        let mut disk = locked(&self.0);
-        disk.health = health;
-        if health == Health::Good {
-            disk.take_back();
-        }
+        locked(&self.0).health = health;
     }
 
     /// How many records are on it that end some time: all but decisions about watchers.
@@ -156,31 +151,6 @@ impl Disk {
         Duration::from_millis(least + self.entropy.below(more))
     }
 
-    /// Notes how the records stand that the group is about.
-    fn remember(&mut self, group: &[Commit]) {
-        let changes = group.iter().flat_map(|commit| &commit.changes);
-        let before = changes.map(|change| {
-            let before = self.synced.get(&change.key).cloned();
-            (change.key.clone(), before)
-        });
-        let before: Vec<_> = before.collect();
-        self.undo.extend(before);
-    }
-
-    /// Undoes what was stored with an unknown outcome, the last first.
-    fn take_back(&mut self) {
-        for (key, before) in std::mem::take(&mut self.undo).into_iter().rev() {
-            match before {
-                Some(before) => {
-                    self.synced.insert(key, before);
-                }
-                None => {
-                    self.synced.remove(&key);
-                }
-            }
-        }
-    }
-
     /// Carries commits out, each whole or not at all.
     fn write(&mut self, group: &[Commit]) -> Vec<(OpId, CommitOutcome)> {
         let outcomes = group
@@ -190,6 +160,9 @@ impl Disk {
     }
 
     fn carry_out(&mut self, commit: &Commit) -> CommitOutcome {
+        if self.untold.contains(&commit.op) {
+            return CommitOutcome::Committed;
+        }
         let version = |key: &RecordKey| self.synced.get(key).map(|(version, _)| *version);
         let others: Vec<_> = commit
             .changes
@@ -313,8 +286,10 @@ impl Inner {
                 Health::Failing => {
                     disk.has_failed = true;
                     if disk.entropy.chance(0.5) {
-                        disk.remember(&group);
-                        disk.write(&group);
+                        let written = disk.write(&group).into_iter();
+                        let stored =
+                            written.filter(|(_, outcome)| *outcome == CommitOutcome::Committed);
+                        disk.untold.extend(stored.map(|(op, _)| op));
                     }
                     all(CommitOutcome::Indeterminate)
                 }

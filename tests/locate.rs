@@ -24,12 +24,18 @@ const BOB: &str = "sip:bob@example.test";
 
 /// A presence server on free ports of loopback.
 fn server(dns: Option<&NameServer>) -> Process {
+    server_with(dns, "")
+}
+
+/// The same with further settings.
+fn server_with(dns: Option<&NameServer>, more: &str) -> Process {
     let folder = tempfile::tempdir().expect("a folder");
     let mut text =
         "listen = [\"udp:127.0.0.1:0\", \"tcp:127.0.0.1:0\"]\nstore = \"memory:\"\n".to_owned();
     if let Some(dns) = dns {
         text.push_str(&format!("[dns]\nservers = \"{}\"\n", dns.addr()));
     }
+    text.push_str(more);
     configured("server", folder, &text)
 }
 
@@ -232,7 +238,8 @@ fn a_presence_client_waits_for_a_name_that_is_not_known_yet() {
 #[test]
 fn a_watcher_whose_contact_is_a_name_gets_its_notify() {
     let dns = NameServer::start();
-    let node = server(Some(&dns));
+    // A contact elsewhere than the proxy is followed where the proxy is known (docs/adr/0015).
+    let node = server_with(Some(&dns), "[egress]\nproxies = \"127.0.0.1\"\n");
     let mut proxy = Client::new(node.listening("udp"));
     let phone = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let at = phone.local_addr().expect("a bound socket");

@@ -17,7 +17,7 @@ use rollcall::node::Simulated;
 use rollcall::simulate::{self, Options, Sabotage, Seeds, Summary, Tally};
 
 /// How many worlds must hold.
-const WORLDS: u64 = 500;
+const WORLDS: u64 = 250;
 
 /// Short crashes, and many, so that they hit what is under way.
 const HEAVY: &str = r#"
@@ -118,7 +118,7 @@ fn many_worlds_give_the_same_traces_whatever_the_number_of_threads() {
 }
 
 #[test]
-fn five_hundred_worlds_where_much_goes_wrong_keep_all_invariants() {
+fn worlds_where_much_goes_wrong_keep_all_invariants() {
     let begin = Instant::now();
     let summary = seeds(WORLDS, 2, &|tally| {
         if tally.done.is_multiple_of(50) {

@@ -227,13 +227,15 @@ impl Promises {
             return;
         }
         let (method, id, life) = (request.method.clone(), request.id.clone(), request.life);
-        let unbinds = request.unbinds;
+        let (unbinds, first) = (request.unbinds, request.first);
         let expires = message.expires().ok().flatten().unwrap_or(0);
         let is_success = (200..300).contains(&code);
         match method {
             Method::Publish if is_success => self.published(at, branch, expires, message, ledger),
             Method::Publish if code == 412 => self.tag_refused(at, branch, life, ledger),
-            Method::Subscribe if is_success => self.subscribed(at, id, expires, message, ledger),
+            Method::Subscribe if is_success => {
+                self.subscribed(at, id, expires, first, message, ledger)
+            }
             Method::Subscribe if code == 481 => self.dialog_refused(at, message, ledger),
             Method::Register if is_success && unbinds => self.unbind(message),
             Method::Register if is_success => self.registered(at, id, message, ledger),
@@ -249,10 +251,11 @@ impl Promises {
         message: &Message,
         ledger: &mut Ledger,
     ) {
-        let until = self.on_servers_clock(at) + Duration::from_secs(expires.into());
         let Some(request) = self.requests.get(branch) else {
             return;
         };
+        // Granted when it is decided, which may be long before a slow disk lets the answer leave.
+        let until = self.on_servers_clock(request.first) + Duration::from_secs(expires.into());
         let (presentity, id) = (request.uri.clone(), request.id.clone());
         let before = request.if_match.clone();
         if let Some(before) = before.and_then(|tag| self.tags.get_mut(&tag)) {
@@ -333,11 +336,12 @@ impl Promises {
         at: Timestamp,
         id: (String, u32),
         expires: u32,
+        first: Timestamp,
         message: &Message,
         ledger: &mut Ledger,
     ) {
         let Some(tag) = message.to_tag() else { return };
-        let until = self.on_servers_clock(at) + Duration::from_secs(expires.into());
+        let until = self.on_servers_clock(first) + Duration::from_secs(expires.into());
         let dialog = self.dialogs.entry((id.0.clone(), tag)).or_default();
         if expires == 0 {
             dialog.until = None;

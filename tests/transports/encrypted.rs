@@ -289,7 +289,7 @@ fn a_connection_that_its_peer_offers_serves_requests_the_other_way() {
     };
     let own = issue("server.pem", "localhost");
     let lines = format!(
-        "shards = 1\n[tls]\ncertificate = \"{}\"\nclient_ca = \"{}\"",
+        "shards = 1\n[tls]\ncertificate = \"{}\"\nclient_ca = \"{}\"\n[egress]\nproxies = \"127.0.0.1\"",
         path(&own),
         path(&ca)
     );

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Who does not answer for longer than the limit is stuck: it is named in the log and counted, and the service manager is told
-//! [`notify::WATCHDOG`] no more until it answers again, so that it starts the process anew. Only real processes have one; in
+//! `WATCHDOG=1` no more until it answers again, so that it starts the process anew. Only real processes have one; in
 //! virtual time there is none.
 
 mod board;

@@ -41,7 +41,7 @@ impl Notifier {
         }
     }
 
-    /// How often the manager wants to be told [`WATCHDOG`].
+    /// How often the manager wants to be told `WATCHDOG=1`.
     pub fn watchdog(&self) -> Option<Duration> {
         self.watchdog
     }

@@ -75,6 +75,7 @@ class Publisher:
         self.own = self.socket.getsockname()[1]
         self.cseq = self.count = 0
         self.tag = self.note = self.asked = None
+        self.refused = []
 
     def request(self, method, lines, body=""):
         self.cseq += 1
@@ -107,8 +108,9 @@ class Publisher:
         code = int(text.split(" ", 2)[1])
         if code == 200:
             self.tag = next(line[10:] for line in text.split("\r\n") if line.startswith("SIP-ETag: "))
-            self.note, self.asked = self.asked, None
+            self.note, self.asked, self.refused = self.asked, None, []
         elif code == 503:
+            self.refused.append(self.asked)
             self.asked = None
         return code
 
@@ -133,8 +135,9 @@ class Publisher:
         keep = [line for line in notify.split("\r\n") if line.split(":")[0] in ("Via", "From", "To", "Call-ID", "CSeq")]
         self.send("\r\n".join(["SIP/2.0 200 OK", *keep, "Content-Length: 0", "", ""]).encode())
 
-    def check(self, exact=False):
-        """Whether the server has what it acknowledged, or what was asked for and not answered; in words what is wrong."""
+    def check(self, unknown=False):
+        """Whether the server has what it acknowledged, or what was asked for and not answered; `unknown`: or what was refused.
+        In words what is wrong."""
         if self.tag is None:
             self.asked = None
             return None
@@ -144,13 +147,14 @@ class Publisher:
             return f"{self.aor}: no NOTIFY"
         if f"<note>{self.note}</note>" in state:
             pass
-        elif not exact and self.asked and f"<note>{self.asked}</note>" in state:
-            # It was stored, and the answer was lost: its entity-tag is not known. It begins anew in the same place.
+        elif any(f"<note>{note}</note>" in state for note in [self.asked] + (self.refused if unknown else []) if note):
+            # It was stored, and the answer was lost: its entity-tag is not known. It begins anew beside it.
             self.tag = self.asked = None
             self.ask()
             return None if self.settled() else f"{self.aor}: can't publish after a lost answer"
         else:
-            return f"{self.aor}: {self.note[:12]} was acknowledged, {self.asked and self.asked[:12]} asked for, and there is: {state[-300:]!r}"
+            return (f"{self.aor}: {self.note[:12]} was acknowledged, {self.asked and self.asked[:12]} asked for, {[note[:12] for note in self.refused]} "
+                    f"refused, and there is: {[note[:12] for note in state.split('<note>')[1:]]}")
         end = time.time() + 40
         while time.time() < end:
             mine = lambda text: text.startswith("SIP/2.0") and f"CSeq: {self.cseq} PUBLISH" in text
@@ -185,7 +189,8 @@ def load(publishers, seconds, also=lambda: None):
         for publisher in publishers:
             publisher.socket.setblocking(False)
             ready.register(publisher.socket, selectors.EVENT_READ, publisher)
-            publisher.ask()
+            if not publisher.asked:
+                publisher.ask()
         end = time.time() + seconds
         while (left := end - time.time()) > 0:
             also()
@@ -204,9 +209,20 @@ def load(publishers, seconds, also=lambda: None):
     return codes
 
 
-def checked(publishers, exact=False):
+def answered(publishers):
+    """Waits until everybody has the answer to what is on its way; in words who has none."""
+    waiting = [publisher for publisher in publishers if publisher.asked]
+    missing = []
+    for publisher in waiting:
+        publisher.settled()
+        if publisher.asked:
+            missing.append(f"{publisher.aor}: no answer")
+    return missing
+
+
+def checked(publishers, unknown=False):
     """What is wrong, in words."""
-    found = [publisher.check(exact) for publisher in publishers]
+    found = [publisher.check(unknown) for publisher in publishers]
     return [words for words in found if words]
 
 

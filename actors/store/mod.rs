@@ -32,6 +32,7 @@ use actix::prelude::*;
 use rollcall_core::endpoint::shard_of;
 use rollcall_core::exchange::Shard;
 use rollcall_core::registry::{Commit, CommitOutcome, OpId, Record, Version};
+use rollcall_core::sip::normal_name;
 
 pub use error::StoreError;
 pub use file::FileStore;
@@ -87,9 +88,9 @@ pub struct Share {
 }
 
 impl Share {
-    /// Whether what belongs to this presentity or address of record is the shard's.
+    /// Whether what belongs to this presentity or address of record, however an earlier version spelled it, is the shard's.
     pub fn holds(self, aor: &str) -> bool {
-        shard_of(aor, self.shards) == self.shard
+        shard_of(&normal_name(aor), self.shards) == self.shard
     }
 }
 

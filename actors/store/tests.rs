@@ -436,3 +436,15 @@ fn records_are_dealt_to_the_shards_that_own_them() {
         }
     }
 }
+
+#[test]
+fn a_shard_has_what_an_earlier_version_stored_under_another_spelling() {
+    for number in 0..50 {
+        let name = format!("sip:user{number}@example.com");
+        let older = format!("sip:user{number}@EXAMPLE.com:5060");
+        for shard in 0..4 {
+            let share = Share { shard, shards: 4 };
+            assert_eq!(share.holds(&name), share.holds(&older), "{older}");
+        }
+    }
+}

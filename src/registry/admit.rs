@@ -7,6 +7,7 @@ use super::subscribe::accepted;
 use super::{Effect, Note, Registry};
 use crate::egress::Barred;
 use crate::exchange::Incoming;
+use crate::sip::Name;
 use crate::subscription::{
     Asked, Dialog, EndReason, LocalTag, Notify, State, SubscribeError, Told,
 };
@@ -133,20 +134,24 @@ impl Registry {
     pub(super) fn check_way(
         &self,
         incoming: &Incoming,
-        aor: &str,
         asked: &Asked,
         dialog: &Dialog,
     ) -> Result<(), SubscribeError> {
-        if let Some((_, place)) = dialog.next_place(incoming) {
+        if let Some((_, place)) = dialog.next_place() {
             let verdict = match place == incoming.flow.local {
                 true => Err(Barred::Ours),
                 false => self.settings.egress.judge(place),
             };
             verdict.map_err(|why| SubscribeError::Barred(place, why))?;
         }
+        if dialog.is_proven() {
+            return Ok(());
+        }
+        // The presentity stands in To, whatever stands there besides.
+        let to = incoming.message.text(Name::To).unwrap_or_default();
         let id = asked.event_id.as_ref().map_or(0, |id| id.len());
         let event = self.settings.packages[asked.package].name.len() + id;
-        if !dialog.has_room(aor, event) {
+        if !dialog.has_room(&to, event) {
             return Err(SubscribeError::TooShort);
         }
         Ok(())

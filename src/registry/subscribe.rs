@@ -93,7 +93,7 @@ impl Registry {
         let home = self.settings.home.as_deref();
         let watcher = incoming.identity.watcher(&incoming.message, &aor, home)?;
         let dialog = Dialog::open(incoming, &aor, watcher.as_deref(), tag, self.epoch)?;
-        self.check_way(incoming, &aor, &asked, &dialog)?;
+        self.check_way(incoming, &asked, &dialog)?;
         let handling = self.admit(&aor, asked.package, &dialog)?;
         let most = self.settings.limits.subscriptions;
         let row = self.presentities.find(asked.package, &aor);
@@ -200,8 +200,7 @@ impl Registry {
         let next = dialog.refreshed(incoming)?;
         // What ends is told as far as there is room.
         if asked.expires > 0 {
-            let to = incoming.message.text(Name::To).unwrap_or_default();
-            self.check_way(incoming, &to, &asked, &next)?;
+            self.check_way(incoming, &asked, &next)?;
         }
         let Some(dialog) = self.subscriptions.dialog(dialog_row) else {
             return Err(SubscribeError::NoSuchSubscription);

@@ -4,11 +4,10 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 
-use super::dialog::direct;
 use super::way::place;
 use super::{Dialog, Notify};
 use crate::egress::Egress;
-use crate::exchange::{Incoming, Outgoing, Token, Transport};
+use crate::exchange::{Outgoing, Token, Transport};
 use crate::time::Timestamp;
 
 /// Bytes of CSeq, Event and Subscription-State, but for the name of the event.
@@ -26,9 +25,15 @@ pub enum Told {
 }
 
 impl Dialog {
-    /// Whether NOTIFYs go to the same place, if they go the same way.
-    pub(super) fn is_led_like(&self, other: &Self) -> bool {
-        self.block.flow().remote == other.block.flow().remote && self.next_hop() == other.next_hop()
+    /// Who has answered at the place that NOTIFYs went to before has answered, if they go there still.
+    pub(super) fn go_on(&mut self, before: &Self) {
+        // Mostly there is nothing left to prove.
+        if self.way.is_proven() || !before.way.is_proven() {
+            return;
+        }
+        let same = self.block.flow().remote == before.block.flow().remote
+            && self.next_hop() == before.next_hop();
+        self.way.go_on(before.way, same);
     }
 
     /// The first Route, or else the remote target.
@@ -36,13 +41,10 @@ impl Dialog {
         self.block.first_route().unwrap_or(self.target())
     }
 
-    /// Where the next hop is, when it is named by an address and NOTIFY would have to go there.
-    pub fn next_place(&self, incoming: &Incoming) -> Option<(Transport, SocketAddr)> {
-        let no_routes = self.block.first_route().is_none();
-        if direct(incoming, no_routes) {
-            return None;
-        }
-        place(self.next_hop())
+    /// Where the next hop is, when it is named by an address and the SUBSCRIBE did not come straight from its sender.
+    pub fn next_place(&self) -> Option<(Transport, SocketAddr)> {
+        let indirect = self.way.is_indirect();
+        indirect.then(|| place(self.next_hop())).flatten()
     }
 
     /// Nobody makes up addresses of some networks.

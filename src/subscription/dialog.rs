@@ -285,13 +285,13 @@ impl Dialog {
             ..self.clone()
         };
         next.lead(target.as_deref(), incoming.flow)?;
-        next.way.go_on(self.way, next.is_led_like(self));
+        next.go_on(self);
         Ok(next)
     }
 
     /// Takes over what [`Dialog::refreshed`] said, once it is stored. What happened meanwhile (NOTIFYs sent) stays.
     pub fn adopt(&mut self, mut next: Self) {
-        next.way.go_on(self.way, next.is_led_like(self));
+        next.go_on(self);
         self.block = next.block;
         self.way = next.way;
         self.contact_unknown = next.contact_unknown;
@@ -375,7 +375,7 @@ pub fn push_contact(out: &mut Vec<u8>, flow: &Flow) {
 }
 
 /// Whether NOTIFY goes back the way the SUBSCRIBE came (docs/adr/0004).
-pub(super) fn direct(incoming: &Incoming, no_routes: bool) -> bool {
+fn direct(incoming: &Incoming, no_routes: bool) -> bool {
     let several = incoming.message.has_several_vias();
     incoming.flow.transport.is_reliable() || no_routes && !several
 }

@@ -29,6 +29,8 @@ pub(super) struct Way {
     direction: Direction,
     /// Who subscribed may name places elsewhere.
     free: bool,
+    /// The SUBSCRIBE came by others, not over a connection: by the RFC NOTIFY goes to the next hop.
+    indirect: bool,
     /// Who is there has answered us.
     proven: bool,
     /// Bytes that the next NOTIFY may take with its repetitions, while nobody has answered. None is sent without room.
@@ -62,6 +64,7 @@ impl Way {
         Self {
             direction,
             free,
+            indirect: !direct,
             proven: proven && !elsewhere,
             room: u16::try_from(room).unwrap_or(u16::MAX),
         }
@@ -77,6 +80,8 @@ impl Way {
         Self {
             direction,
             free: record.free,
+            // It was judged when it subscribed.
+            indirect: false,
             proven: record.proven,
             room: AFTER_RESTART,
         }
@@ -134,6 +139,11 @@ impl Way {
             let drawn = length * crate::egress::AMPLIFICATION;
             self.room = u16::try_from(drawn).unwrap_or(u16::MAX);
         }
+    }
+
+    /// Whether the RFC sends NOTIFY to the next hop, be that followed or not.
+    pub fn is_indirect(self) -> bool {
+        self.indirect
     }
 
     /// Who is there has answered.

@@ -115,28 +115,35 @@ mod tests {
 
     #[derive(Debug, PartialEq, Message)]
     #[rtype(result = "()")]
-    struct Rang(Timestamp);
+    enum Told {
+        Rang(Timestamp),
+        Ended,
+    }
 
     /// Sets the alarm to these times one after the other, in milliseconds; answered with the live futures.
     #[derive(Message)]
     #[rtype(result = "usize")]
     struct Set(Vec<Option<u64>>);
 
-    /// Tells when its alarm rings.
+    /// Tells when its alarm rings, and when it ends.
     struct Clerk {
         at_latest: bool,
         clock: Clock,
         alarm: Alarm,
-        told: Recipient<Rang>,
+        told: Recipient<Told>,
     }
 
     impl Actor for Clerk {
         type Context = Context<Self>;
+
+        fn stopped(&mut self, _: &mut Context<Self>) {
+            self.told.do_send(Told::Ended);
+        }
     }
 
     impl Sleeper for Clerk {
         fn woken(&mut self, _: &mut Context<Self>) {
-            self.told.do_send(Rang(self.clock.now()));
+            self.told.do_send(Told::Rang(self.clock.now()));
         }
     }
 
@@ -157,7 +164,7 @@ mod tests {
     }
 
     /// A clerk at one second, and what it tells.
-    fn clerk(at_latest: bool) -> (Addr<Clerk>, Probe<Rang>) {
+    fn clerk(at_latest: bool) -> (Addr<Clerk>, Probe<Told>) {
         let probe = Probe::start();
         let clerk = Clerk {
             at_latest,
@@ -175,7 +182,7 @@ mod tests {
             let end = Instant::now() + Duration::from_secs(3600);
             clerk.do_send(Set(set.to_vec()));
             let mut rings = Vec::new();
-            while let Some(Rang(at)) = probe.next_within(end - Instant::now()).await {
+            while let Some(Told::Rang(at)) = probe.next_within(end - Instant::now()).await {
                 rings.push(at.as_millis());
             }
             rings
@@ -228,7 +235,7 @@ mod tests {
             );
             // What was due before it was moved has rung, and nothing twice.
             let mut last = 0;
-            while let Some(Rang(at)) = probe.next_within(Duration::from_secs(60)).await {
+            while let Some(Told::Rang(at)) = probe.next_within(Duration::from_secs(60)).await {
                 assert!(at.as_millis() > last, "{at:?} after {last}");
                 last = at.as_millis();
             }
@@ -240,11 +247,12 @@ mod tests {
         in_virtual_time(async {
             let (clerk, mut probe) = clerk(false);
             clerk.send(Set(vec![Some(5_000)])).await.expect("it lives");
-            let ended = clerk.downgrade();
             drop(clerk);
-            assert_eq!(probe.next().await, Rang(Timestamp::from_millis(5_000)));
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            assert!(ended.upgrade().is_none());
+            let rang = Told::Rang(Timestamp::from_millis(5_000));
+            assert_eq!(
+                [probe.next().await, probe.next().await],
+                [rang, Told::Ended]
+            );
         });
     }
 }

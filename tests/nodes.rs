@@ -12,6 +12,7 @@
 
 mod bad_input;
 mod by_hand;
+mod kept;
 mod settled;
 mod stored;
 

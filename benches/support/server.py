@@ -1,7 +1,9 @@
 """A Presence Server and its publishers, for the long forms in benches/endurance: started, killed, asked what it knows."""
 
 import os
+import pathlib
 import random
+import re
 import selectors
 import signal
 import socket
@@ -21,21 +23,21 @@ def port():
 
 
 class Server:
-    """A server on `folder`/disk/store."""
+    """A server in `folder`, on a port that stays over its lives. `store`: `memory:`, or its own on `folder`/disk/store."""
 
-    def __init__(self, folder, environment=None):
+    def __init__(self, folder, environment=None, store=None, settings='[persistence]\ndeadline = "1s"\n[publish]\nmin = "60s"\n'):
         self.folder, self.port, self.environment = folder, port(), dict(os.environ, **(environment or {}))
+        self.store = store or f"file:{folder}/disk/store"
         os.makedirs(f"{folder}/disk", exist_ok=True)
         with open(f"{folder}/server.toml", "w") as config:
-            config.write('[persistence]\ndeadline = "1s"\n[publish]\nmin = "60s"\n')
+            config.write(settings)
         self.process, self.log = None, []
 
     def start(self):
         """Starts it, without waiting."""
         self.log = []
         self.process = subprocess.Popen(
-            [ROLLCALL, "server", "--config", "server.toml", "--store", f"file:{self.folder}/disk/store",
-             "--listen", f"udp:127.0.0.1:{self.port}"],
+            [ROLLCALL, "server", "--config", "server.toml", "--store", self.store, "--listen", f"udp:127.0.0.1:{self.port}"],
             cwd=self.folder, env=self.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self.listening = threading.Event()
         threading.Thread(target=self.read, args=(self.process, self.log, self.listening), daemon=True).start()
@@ -51,9 +53,49 @@ class Server:
     def wait(self, limit=60):
         """Waits until it listens; false when it has ended instead."""
         if not self.listening.wait(limit):
-            raise SystemExit(f"the server neither listens nor ends:\n" + "\n".join(self.log))
-        time.sleep(0)
+            raise SystemExit("the server neither listens nor ends:\n" + "\n".join(self.log))
         return any(line.startswith("listening on udp:") for line in self.log)
+
+    def wait_for(self, look, what, limit=180):
+        """Looks until there is something."""
+        end = time.monotonic() + limit
+        while True:
+            found = look()
+            if found:
+                return found
+            if self.process.poll() is not None or time.monotonic() > end:
+                raise SystemExit(f"the server with {self.store} has not told {what}; its log:\n" + "\n".join(self.log))
+            time.sleep(0.05)
+
+    def counters(self):
+        """What it shows of itself when it is asked: by actor, name and number."""
+        before = len(self.log)
+        self.process.send_signal(signal.SIGUSR1)
+
+        def whole():
+            lines = [line for line in self.log[before:] if re.match(r"(endpoint|registry) \d+: ", line)]
+            return lines if len(lines) >= 2 else None
+
+        actors = {}
+        for line in self.wait_for(whole, "its counters"):
+            actor, _, numbers = line.partition(": ")
+            actors[actor] = {name: int(number) for name, number in re.findall(r"(\S+)=(\d+)(?=\s|$)", numbers)}
+        return actors
+
+    def cpu_seconds(self):
+        """Time on a processor of all threads that live."""
+        total = 0
+        for task in pathlib.Path(f"/proc/{self.process.pid}/task").iterdir():
+            try:
+                total += int((task / "schedstat").read_text().split()[0])
+            except FileNotFoundError:
+                pass  # It has ended meanwhile.
+        return total / 1e9
+
+    def resident_mib(self):
+        """Memory that it has."""
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) // 1024
 
     def kill(self):
         self.process.send_signal(signal.SIGKILL)

@@ -1,10 +1,10 @@
 //! What a PUBLISH and a REGISTER take of their sender's share and of the node's room, before they are stored.
 
 use super::Registry;
+use super::bindings::Binding;
 use super::books::What;
 use super::ledger::NOBODY;
 use super::publications::Publication;
-use super::register::Binding;
 use super::registrar::RegisterError;
 use super::store::Change;
 use crate::exchange::Incoming;

@@ -1,4 +1,10 @@
+use std::sync::Arc;
+
 use super::*;
+use crate::exchange::{ConnectionId, Flow, Transport};
+use crate::registry::Span;
+use crate::subscription::WayRecord;
+use crate::time::Timestamp;
 
 #[test]
 fn the_owner_of_a_record_is_read_without_the_rest() {

@@ -14,6 +14,7 @@
 mod admit;
 mod authorization;
 mod bill;
+mod bindings;
 mod books;
 mod bounds;
 mod codec;
@@ -21,6 +22,7 @@ mod commit;
 mod composing;
 mod counters;
 mod ending;
+mod fields;
 mod ledger;
 mod load;
 mod publications;
@@ -37,6 +39,7 @@ mod shares;
 mod snapshot;
 pub mod store;
 mod subscribe;
+mod subscribed;
 mod tell;
 #[cfg(test)]
 mod testing;
@@ -70,9 +73,9 @@ pub use store::{
 };
 pub use watchers::WatcherRow;
 
+use bindings::Bindings;
 use commit::Pending;
 use ledger::Ledger;
-use register::Bindings;
 use resume::Resuming;
 use rows::{Presentities, Subscriptions, Timer};
 use settled::Settling;

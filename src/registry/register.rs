@@ -1,92 +1,21 @@
-//! REGISTER in the registry: the rows of bindings (RFC 3261, 10).
+//! REGISTER in the registry (RFC 3261, 10).
 //!
-//! They are kept because Linphone publishes nothing until it is registered; who is may be shown as open on request.
+//! Bindings are kept because Linphone publishes nothing until it is registered; who is may be shown as open on request.
 
 use std::sync::Arc;
 
-use crate::slots::Slots;
-
+use super::bindings::Binding;
 use super::books::What;
 use super::commit::{Held, Lock};
 use super::registrar::{
     Asked, Bound, GRUU, OUTBOUND, RegisterError, Step, contact, decide, supports, uses_outbound,
 };
-use super::rows::{Timer, index};
+use super::rows::Timer;
 use super::store::{BindingRecord, Change, Record, RecordKey, Version};
 use super::{Effect, Note, Over, Registry, Stranger, presentity, seconds};
 use crate::exchange::{Incoming, Reply};
-use crate::keyed::{KeyedMap, Secret};
 use crate::sip::{Head, Name, StatusCode, Uri, date};
-use crate::time::{TimerKey, Timestamp};
-
-/// A live binding.
-#[derive(Debug)]
-pub(super) struct Binding {
-    pub record: BindingRecord,
-    pub version: Version,
-    /// The contact as read, for comparing.
-    uri: Uri,
-    unbind: TimerKey,
-    /// Whom it counts for.
-    owner: u32,
-}
-
-/// An address of record with its bindings.
-#[derive(Debug)]
-pub(super) struct Registered {
-    pub aor: Arc<str>,
-    pub bindings: Vec<Binding>,
-}
-
-/// The bindings of a shard.
-#[derive(Debug)]
-pub(super) struct Bindings {
-    pub rows: Slots<Registered>,
-    pub index: KeyedMap<Arc<str>, u32>,
-}
-
-impl Bindings {
-    pub fn new(secret: Secret) -> Self {
-        Self {
-            rows: Slots::new(),
-            index: KeyedMap::with_hasher(secret),
-        }
-    }
-
-    fn open(&mut self, aor: &str) -> u32 {
-        if let Some(row) = self.index.get(aor) {
-            return *row;
-        }
-        let aor: Arc<str> = aor.into();
-        let row = index(self.rows.insert(Registered {
-            aor: aor.clone(),
-            bindings: Vec::new(),
-        }));
-        self.index.insert(aor, row);
-        row
-    }
-
-    /// Whether an address of record has contacts.
-    pub fn is_bound(&self, aor: &str) -> bool {
-        let row = self.index.get(aor);
-        let row = row.and_then(|row| self.rows.get(*row as usize));
-        row.is_some_and(|row| !row.bindings.is_empty())
-    }
-
-    /// Whether the record of that name is one of the rows'.
-    pub fn has(&self, aor: &str, contact: &str) -> bool {
-        let row = self
-            .index
-            .get(aor)
-            .and_then(|row| self.rows.get(*row as usize));
-        row.is_some_and(|row| {
-            row.bindings.iter().any(|held| match held.record.key() {
-                RecordKey::Binding { contact: own, .. } => *own == *contact,
-                _ => false,
-            })
-        })
-    }
-}
+use crate::time::Timestamp;
 
 /// A REGISTER that is being stored.
 #[derive(Debug)]
@@ -470,30 +399,6 @@ impl Registry {
         let mut head = Head::new();
         error.write(&mut head);
         self.refuse(incoming, error.status(), error.reason(), head, error, out);
-    }
-}
-
-impl Binding {
-    /// Bytes of memory that it takes, with its part of the row.
-    fn size(&self) -> usize {
-        let record = &self.record;
-        let texts = [
-            &record.contact,
-            &record.call_id,
-            &record.path,
-            &record.params,
-        ];
-        let texts: usize = texts.into_iter().map(|text| text.len()).sum();
-        // The contact is there as text and as read.
-        size_of::<Self>() + texts + record.contact.len() + record.aor.len() + 192
-    }
-
-    fn removal(&self) -> Change {
-        Change {
-            key: self.record.key(),
-            expect: Some(self.version),
-            record: None,
-        }
     }
 }
 

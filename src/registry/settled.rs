@@ -33,6 +33,8 @@ const TOGETHER: usize = 64;
 pub(super) struct Settling {
     /// Version of the record that the store has, or is about to have, by row of the presentity.
     stored: FxHashMap<u32, Version>,
+    /// How many of them the store has not answered.
+    asked: usize,
     /// Rows of presentities that may have settled, each once.
     queue: VecDeque<u32>,
     queued: FxHashSet<u32>,
@@ -46,9 +48,9 @@ impl Settling {
         self.stored.contains_key(&row)
     }
 
-    /// How many such records there are.
+    /// How many such records the store has for certain.
     pub fn len(&self) -> usize {
-        self.stored.len()
+        self.stored.len().saturating_sub(self.asked)
     }
 
     /// Takes over a record that the store has.
@@ -158,13 +160,18 @@ impl Registry {
                 rows.push(row);
             }
             if changes.len() == TOGETHER {
-                let held = Held::Settled(std::mem::take(&mut rows));
-                self.commit(None, std::mem::take(&mut changes), held, out);
+                let (changes, rows) = (std::mem::take(&mut changes), std::mem::take(&mut rows));
+                self.store_settled(changes, rows, out);
             }
         }
         if !changes.is_empty() {
-            self.commit(None, changes, Held::Settled(rows), out);
+            self.store_settled(changes, rows, out);
         }
+    }
+
+    fn store_settled(&mut self, changes: Vec<Change>, rows: Vec<u32>, out: &mut Vec<Effect>) {
+        self.settling.asked += rows.len();
+        self.commit(None, changes, Held::Settled(rows), out);
     }
 
     /// The store has answered. What it may hold of it, or of an earlier one, is taken out, and all is tried again with what settles
@@ -176,6 +183,7 @@ impl Registry {
         stored: bool,
         out: &mut Vec<Effect>,
     ) {
+        self.settling.asked -= rows.len();
         if stored {
             return;
         }

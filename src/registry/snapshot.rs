@@ -103,7 +103,7 @@ impl Registry {
             .flat_map(|(_, row)| &row.bindings)
             .collect();
         bindings.sort_by(|a, b| {
-            let key = |row: &super::register::Binding| {
+            let key = |row: &super::bindings::Binding| {
                 (row.record.aor.clone(), row.record.contact.clone())
             };
             key(a).cmp(&key(b))

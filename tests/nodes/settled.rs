@@ -6,6 +6,7 @@ use std::path::Path;
 use rollcall::core::sip::{Message, Name};
 
 use super::BOB;
+use super::kept::Server;
 use crate::support::process::Process;
 use crate::support::sip::{Client, body, code, pidf};
 
@@ -46,44 +47,9 @@ fn start(folder: &Path, address: SocketAddr) -> Process {
     Process::rollcall_in(folder, &["server", "--listen", &listen, "--shards", "1"])
 }
 
-struct Server {
-    folder: tempfile::TempDir,
-    process: Process,
-    address: SocketAddr,
-}
-
-impl Server {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let process = start(folder.path(), ([127, 0, 0, 1], 0).into());
-        let address = process.listening("udp");
-        Self {
-            folder,
-            process,
-            address,
-        }
-    }
-
-    fn start_again(&mut self) {
-        self.process = start(self.folder.path(), self.address);
-        self.process.listening("udp");
-    }
-
-    fn kill_and_restart(&mut self) {
-        self.process.kill();
-        self.start_again();
-    }
-
-    fn end_and_restart(&mut self) {
-        self.process.signal("TERM");
-        assert!(self.process.ended().success());
-        self.start_again();
-    }
-}
-
 #[test]
 fn who_knows_the_state_is_told_nothing_after_a_kill_until_it_changes() {
-    let mut server = Server::start();
+    let mut server = Server::start(start);
     let (mut publisher, mut watcher) = (Client::new(server.address), Client::new(server.address));
     let first = tag(&publisher.publish(BOB, None, &pidf(BOB, "open", "before")));
     assert_eq!(code(&watcher.subscribe(BOB)), 200);
@@ -95,13 +61,18 @@ fn who_knows_the_state_is_told_nothing_after_a_kill_until_it_changes() {
     });
     tag(&publisher.publish(BOB, Some(&first), &pidf(BOB, "open", "after")));
     let told = watcher.notify();
-    assert!(body(&told).contains("after"), "{}", body(&told));
-    assert!(is_first(&told), "none came before: {}", cseq(&told));
+    assert!(
+        body(&told).contains("after") && is_first(&told),
+        "none came before it: {} {}\n{}",
+        cseq(&told),
+        body(&told),
+        server.process.lines().join("\n")
+    );
 }
 
 #[test]
 fn an_orderly_end_needs_no_time_to_settle_and_those_who_have_not_answered_are_told() {
-    let mut server = Server::start();
+    let mut server = Server::start(start);
     let (mut publisher, mut watcher) = (Client::new(server.address), Client::new(server.address));
     let carol = "sip:carol@example.com";
     let mut mute = Client::new(server.address);

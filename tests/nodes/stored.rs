@@ -18,34 +18,10 @@ use std::net::SocketAddr;
 
 use rollcall::core::sip::{Message, Name};
 
+use super::kept::Server;
 use super::{BOB, start_server};
 use crate::support::process::Process;
 use crate::support::sip::{Client, body, code, pidf};
-
-struct Server {
-    folder: tempfile::TempDir,
-    process: Process,
-    address: SocketAddr,
-}
-
-impl Server {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let process = start_server(folder.path(), ([127, 0, 0, 1], 0).into());
-        let address = process.listening("udp");
-        Self {
-            folder,
-            process,
-            address,
-        }
-    }
-
-    fn kill_and_restart(&mut self) {
-        self.process.kill();
-        self.process = start_server(self.folder.path(), self.address);
-        self.process.listening("udp");
-    }
-}
 
 fn tag(response: &Message) -> String {
     assert_eq!(code(response), 200, "{}", response.reason());
@@ -67,7 +43,7 @@ fn dialog(message: &Message) -> [String; 3] {
 
 #[test]
 fn a_publication_goes_on_with_its_tag_after_a_kill_and_no_tag_is_given_twice() {
-    let mut server = Server::start();
+    let mut server = Server::start(start_server);
     let mut publisher = Client::new(server.address);
     let mut tags = BTreeSet::new();
     let mut last = tag(&publisher.publish(BOB, None, &pidf(BOB, "open", "n")));
@@ -86,7 +62,7 @@ fn a_publication_goes_on_with_its_tag_after_a_kill_and_no_tag_is_given_twice() {
 
 #[test]
 fn a_subscription_goes_on_in_its_dialog_with_a_higher_cseq_after_a_kill() {
-    let mut server = Server::start();
+    let mut server = Server::start(start_server);
     let (mut publisher, mut watcher) = (Client::new(server.address), Client::new(server.address));
     assert_eq!(code(&watcher.subscribe(BOB)), 200);
     let mut last = watcher.notify();
@@ -141,7 +117,7 @@ fn a_subscription_goes_on_in_its_dialog_with_a_higher_cseq_after_a_kill() {
 
 #[test]
 fn a_change_that_was_stored_but_not_yet_told_is_told_after_a_kill() {
-    let mut server = Server::start();
+    let mut server = Server::start(start_server);
     let (mut publisher, mut watcher) = (Client::new(server.address), Client::new(server.address));
     assert_eq!(code(&watcher.subscribe(BOB)), 200);
     // While the first NOTIFY has no answer, no other leaves: the publication is stored, the watcher is not told.
@@ -183,7 +159,7 @@ fn a_watcher_behind_tcp_comes_back_over_a_connection_of_its_own_and_the_port_is_
 
 #[test]
 fn bindings_are_there_after_a_kill() {
-    let mut server = Server::start();
+    let mut server = Server::start(start_server);
     let mut phone = Client::new(server.address);
     let binding = format!("<sip:bob@{};line=7>", phone.address());
     let registered = phone.request(

@@ -66,9 +66,9 @@ impl File {
     }
 }
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 12] = [
     "run", "server", "client", "manager", "simulate", "publish", "watch", "selftest", "bench",
-    "watchers", "check",
+    "watchers", "store", "check",
 ];
 
 #[test]
@@ -127,6 +127,7 @@ fn each_command_has_a_help_with_its_flags() {
         ),
         ("watch", &["--server", "--json", "--once", "--count"]),
         ("check", &["--config", "--role"]),
+        ("store", &["check", "repair"]),
         (
             "bench",
             &[

@@ -71,6 +71,23 @@ fn server(
     Process::start("server", command)
 }
 
+/// Builds what stands between a process and its disk (`LD_PRELOAD`).
+pub fn library(folder: &Path) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/faulty_disk.c");
+    let library = folder.join("faulty_disk.so");
+    let built = Command::new("gcc")
+        .args(["-shared", "-fPIC", "-o"])
+        .args([&library, &source])
+        .arg("-ldl")
+        .status();
+    let built = built.expect("gcc is needed: apt-get install gcc libc6-dev");
+    assert!(
+        built.success(),
+        "libc6-dev is needed: apt-get install libc6-dev"
+    );
+    library
+}
+
 /// A server on a disk that does as the file `fault` says.
 struct Faulty {
     folder: PathBuf,
@@ -84,18 +101,7 @@ impl Faulty {
     fn start(give_up: &str) -> Self {
         let temporary = tempfile::tempdir().expect("a folder");
         let folder = temporary.path().canonicalize().expect("a folder");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/faulty_disk.c");
-        let library = folder.join("faulty_disk.so");
-        let built = Command::new("gcc")
-            .args(["-shared", "-fPIC", "-o"])
-            .args([&library, &source])
-            .arg("-ldl")
-            .status();
-        let built = built.expect("gcc is needed: apt-get install gcc libc6-dev");
-        assert!(
-            built.success(),
-            "libc6-dev is needed: apt-get install libc6-dev"
-        );
+        let library = library(&folder);
         let process = server(
             &folder,
             &[],

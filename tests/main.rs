@@ -23,6 +23,7 @@ mod nodes;
 mod offload;
 mod peers;
 mod readme;
+mod repair;
 mod secrets;
 mod selftest;
 mod server;

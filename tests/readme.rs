@@ -92,7 +92,7 @@ fn every_rollcall_command_of_the_pages_is_understood() {
     }
     let all = [
         "run", "server", "client", "manager", "simulate", "publish", "watch", "selftest", "bench",
-        "user", "watchers", "check",
+        "user", "watchers", "store", "check",
     ];
     assert_eq!(
         roles,

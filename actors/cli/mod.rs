@@ -21,6 +21,7 @@ pub mod selftest;
 mod server;
 pub mod signals;
 mod simulate;
+mod store;
 mod user;
 mod watch;
 mod watchers;
@@ -77,6 +78,7 @@ enum Command {
     Bench(bench::Bench),
     User(user::User),
     Watchers(watchers::Watchers),
+    Store(store::Store),
     Check(check::Check),
 }
 
@@ -100,6 +102,9 @@ enum CliError {
     /// A running server could not be asked.
     #[error("{0}")]
     Operator(#[from] crate::operator::AskError),
+    /// A damaged store could not be repaired.
+    #[error("{0}")]
+    Repair(String),
     /// It ran, but what it found is not good; said already.
     #[error("")]
     Found,
@@ -117,7 +122,11 @@ impl CliError {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Settings(_) | Self::Argument { .. } => 2,
-            Self::Node(_) | Self::Operator(_) | Self::Found | Self::System { .. } => 1,
+            Self::Node(_)
+            | Self::Operator(_)
+            | Self::Repair(_)
+            | Self::Found
+            | Self::System { .. } => 1,
         }
     }
 }
@@ -149,6 +158,8 @@ impl Command {
                 // The store says in a line what its engine says in many, again and again while a disk is full.
                 "info,fjall=off,lsm_tree=off"
             }
+            // What the engine says of a new folder is of no use to anybody.
+            Self::Store(_) => "warn,fjall=off,lsm_tree=off",
             Self::Simulate(_)
             | Self::Publish(_)
             | Self::Watch(_)
@@ -173,6 +184,7 @@ impl Command {
             Self::Bench(bench) => bench.run(),
             Self::User(user) => user.run(),
             Self::Watchers(watchers) => watchers.run(),
+            Self::Store(store) => store.run(),
             Self::Check(check) => check.run(),
         }
     }

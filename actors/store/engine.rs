@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
-use rollcall_core::registry::{Record, RecordError, Version};
+use rollcall_core::registry::{Record, RecordError, Version, describe};
 use rustc_hash::FxHashMap;
 
 use super::error::words;
 use super::files;
 use super::journal::TALLY_KEY;
+use super::pace::Pace;
 use super::preflight::preflight;
 use super::proof::{Mark, Proof, Tally, hash};
 use super::value::{decode, number};
@@ -28,6 +29,8 @@ const JOURNAL_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Version of what stands in the folder. 1 had no tallies; it is taken over.
 pub(super) const FORMAT: u64 = 2;
+/// Records read between two looks at the clock.
+const LOOK: usize = 256;
 const FORMAT_KEY: &str = "format";
 const EPOCH_KEY: &str = "epoch";
 
@@ -158,6 +161,10 @@ impl Fjall {
                 engine.loaded = Some(records);
                 engine.tally = found;
             }
+            // The first group is written before the file.
+            (Some(Some(FORMAT)), Some(stored), None) if stored.sequence > 1 => {
+                return Err(StoreError::damaged(path, "the file `proof` is gone"));
+            }
             (Some(Some(FORMAT)), Some(stored), _) => {
                 if let Some(missing) = missing(stored, known, expected) {
                     return Err(StoreError::damaged(path, &missing));
@@ -193,20 +200,26 @@ impl Fjall {
             ..Tally::default()
         };
         let mut records = Vec::new();
+        let mut pace = Pace::new();
         for entry in self.records.iter() {
             let (key, value) = entry.into_inner().map_err(wrong)?;
             found.add(hash(&key, &value));
-            let record = decode(&value).map_err(|why| unreadable(&self.path, &key, why))?;
-            records.push(record);
+            let record = decode(&value);
+            records.push(record.map_err(|why| unreadable(&self.path, &key, &value, why))?);
+            if records.len().is_multiple_of(LOOK) && pace.due() {
+                // Before format 2 nothing says how many there are.
+                let of = Some(self.tally.count).filter(|count| *count > 0);
+                tracing::info!(records = records.len(), of, "reading the store");
+            }
         }
         Ok((records, found))
     }
 }
 
-fn unreadable(path: &Path, key: &[u8], why: RecordError) -> StoreError {
+fn unreadable(path: &Path, key: &[u8], value: &[u8], why: RecordError) -> StoreError {
     StoreError::Unreadable {
         path: path.to_owned(),
-        key: key.escape_ascii().to_string(),
+        record: describe(key, value.get(8..).unwrap_or_default()),
         why,
     }
 }
@@ -218,15 +231,25 @@ fn read_share(
     path: &Path,
 ) -> Result<Vec<(Version, Record)>, StoreError> {
     let mut own = Vec::new();
-    for entry in records.iter() {
+    let shard = share.shard;
+    let mut pace = Pace::new();
+    for (count, entry) in records.iter().enumerate() {
         let (key, value) = entry.into_inner().map_err(StoreError::failed)?;
         let owner = value
             .get(8..)
             .ok_or(RecordError::Truncated("version"))
             .and_then(Record::aor_in);
-        let unreadable = |why| unreadable(path, &key, why);
+        let unreadable = |why| unreadable(path, &key, &value, why);
         if share.holds(owner.map_err(unreadable)?) {
             own.push(decode(&value).map_err(unreadable)?);
+        }
+        if count.is_multiple_of(LOOK) && pace.due() {
+            tracing::info!(
+                shard,
+                records = own.len(),
+                of_all = count,
+                "reading the store for a shard"
+            );
         }
     }
     Ok(own)

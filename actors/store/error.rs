@@ -27,10 +27,7 @@ pub enum StoreError {
         source: io::Error,
     },
     /// Something that was acknowledged is missing, or can't be read.
-    #[error(
-        "store file:{path} is damaged: {what}. It is left as it is. Keep the folder aside, and start with a backup or with an \
-         empty one"
-    )]
+    #[error("store file:{path} is damaged: {what}. It is left as it is. {}", way_out(.path))]
     Damaged {
         /// The folder.
         path: PathBuf,
@@ -39,14 +36,14 @@ pub enum StoreError {
     },
     /// One record can't be read.
     #[error(
-        "store file:{path}: the record {key} can't be read: {why}. A newer version may have written it; if not, keep the \
-         folder aside, and start with a backup or with an empty one"
+        "store file:{path}: {record} can't be read: {why}. A newer version may have written it: then start that one. {}",
+        way_out(.path)
     )]
     Unreadable {
         /// The folder.
         path: PathBuf,
-        /// The record's key, with escapes.
-        key: String,
+        /// The record, as far as its name can be read.
+        record: String,
         /// What is wrong with it.
         why: RecordError,
     },
@@ -63,6 +60,14 @@ pub enum StoreError {
         /// What would be right.
         known: u64,
     },
+    /// A repair was ended before it was done.
+    #[error(
+        "store file:{0} is what a repair had written when it was ended: remove this folder, and repair again"
+    )]
+    Unfinished(PathBuf),
+    /// There is a folder, but no store.
+    #[error("file:{0} is no store: nothing that a server writes is in it")]
+    NoStore(PathBuf),
     /// It has failed and is tried again.
     #[error("store does not work at present: {0}")]
     Down(String),
@@ -82,6 +87,15 @@ impl StoreError {
             what: what.to_owned(),
         }
     }
+}
+
+/// What to do about a damaged folder.
+fn way_out(path: &Path) -> String {
+    let path = path.display();
+    format!(
+        "`rollcall store check {path}` says what is lost, and `rollcall store repair {path} --to NEW_FOLDER` writes what is left \
+         to a new folder to start with; or start with a backup or an empty one"
+    )
 }
 
 /// An error of the engine in words: it only prints its structures.

@@ -19,6 +19,7 @@ use rollcall_core::exchange::Shard;
 use rollcall_core::registry::{Commit, CommitOutcome, Record, Version};
 
 use super::engine::{Folder, Opener};
+use super::salvage::UNFINISHED;
 use super::shared::{Request, Shared, locked};
 use super::worker::Worker;
 use super::{Committed, Counters, Health, Persistence, Reloaded, Share, Store, StoreError, watch};
@@ -42,6 +43,9 @@ pub struct FileStore {
 impl FileStore {
     /// Opens the folder, making it if there is none, and begins a new epoch.
     pub fn open(path: &Path, settings: Persistence) -> Result<Self, StoreError> {
+        if path.join(UNFINISHED).exists() {
+            return Err(StoreError::Unfinished(path.to_owned()));
+        }
         let folder = Folder(path.to_owned());
         Self::on(path, Box::new(folder), settings)
     }

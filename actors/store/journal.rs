@@ -25,7 +25,6 @@ pub(super) const TALLY_KEY: &[u8] = b"rollcall/tally";
 
 /// A batch as it stands in a journal: a group of commits.
 #[derive(Debug)]
-#[expect(dead_code)]
 pub(super) struct Batch {
     /// Where it begins and ends.
     pub start: usize,
@@ -39,9 +38,7 @@ pub(super) struct Batch {
 
 /// A changed key.
 #[derive(Debug)]
-#[expect(dead_code)]
 pub(super) struct Item {
-    pub keyspace: u64,
     /// Offset and length in the file.
     key: (usize, usize),
     value: (usize, usize),
@@ -68,10 +65,8 @@ impl Item {
 
 /// A journal file.
 #[derive(Debug)]
-#[expect(dead_code)]
 pub(super) struct Journal {
     pub path: PathBuf,
-    pub bytes: Vec<u8>,
     /// Whole batches from the beginning on.
     pub batches: Vec<Batch>,
     /// Where the last of them ends.
@@ -96,12 +91,10 @@ impl Journal {
             end = batch.end;
             batches.push(batch);
         }
-        let used = bytes.iter().rposition(|byte| *byte != 0);
-        let rest = used.map_or(0, |last| (last + 1).saturating_sub(end));
+        let rest = used(&bytes).saturating_sub(end);
         let beyond = beyond(&bytes, end, end + rest);
         Ok(Self {
             path,
-            bytes,
             batches,
             end,
             rest,
@@ -111,6 +104,11 @@ impl Journal {
 
     /// All of a folder, oldest first.
     pub fn all(folder: &Path) -> io::Result<Vec<Self>> {
+        Self::paths(folder)?.into_iter().map(Self::read).collect()
+    }
+
+    /// Where they are, oldest first.
+    pub fn paths(folder: &Path) -> io::Result<Vec<PathBuf>> {
         let mut found = Vec::new();
         for entry in std::fs::read_dir(folder)? {
             let path = entry?.path();
@@ -122,10 +120,28 @@ impl Journal {
             found.extend(number.map(|number| (number, path)));
         }
         found.sort();
-        found
-            .into_iter()
-            .map(|(_, path)| Self::read(path))
-            .collect()
+        Ok(found.into_iter().map(|(_, path)| path).collect())
+    }
+
+    /// What lies among them that the engine takes for one, and can't read: names, and why.
+    pub fn strays(folder: &Path) -> io::Result<Vec<(String, &'static str)>> {
+        let mut strays = Vec::new();
+        for entry in std::fs::read_dir(folder)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let Some((stem, end)) = name.rsplit_once('.') else {
+                continue;
+            };
+            if !end.eq_ignore_ascii_case("jnl") {
+                continue;
+            }
+            if end != "jnl" || stem.parse::<u64>().is_err() {
+                strays.push((name, "it is not named as the engine names its journals"));
+            } else if !entry.file_type()?.is_file() {
+                strays.push((name, "it is no file, or a link to one"));
+            }
+        }
+        Ok(strays)
     }
 
     /// The file's name.
@@ -133,6 +149,17 @@ impl Journal {
         let name = self.path.file_name().unwrap_or_default();
         name.to_string_lossy().into_owned()
     }
+}
+
+/// How far a file is used: up to the last byte that is not zero. The engine makes journals of 64 MiB, so whole pages are looked at.
+pub(super) fn used(bytes: &[u8]) -> usize {
+    const PAGE: [u8; 4096] = [0; 4096];
+    let mut end = bytes.len();
+    while bytes[..end].ends_with(&PAGE) {
+        end -= PAGE.len();
+    }
+    let last = bytes[..end].iter().rposition(|byte| *byte != 0);
+    last.map_or(0, |last| last + 1)
 }
 
 /// Batches between two places, wherever they begin.
@@ -152,11 +179,15 @@ fn beyond(bytes: &[u8], mut at: usize, end: usize) -> Vec<Batch> {
 }
 
 /// The whole batch that begins here.
-fn batch(bytes: &[u8], start: usize) -> Option<Batch> {
+pub(super) fn batch(bytes: &[u8], start: usize) -> Option<Batch> {
+    let (batch, whole) = outline(bytes, start)?;
+    whole.then_some(batch)
+}
+
+/// What seems to be a batch, and whether it is whole: its lengths fit together up to its end, but what they enclose may be damaged.
+pub(super) fn outline(bytes: &[u8], start: usize) -> Option<(Batch, bool)> {
     let mut reader = Reader { bytes, at: start };
-    if reader.u8()? != START {
-        return None;
-    }
+    let begins = reader.u8()? == START;
     let count = reader.u32()?;
     let seqno = reader.u64()?;
     let first = reader.at;
@@ -177,16 +208,16 @@ fn batch(bytes: &[u8], start: usize) -> Option<Batch> {
         }
     }
     let entries = &bytes[first..reader.at];
-    if reader.u8()? != END || reader.u64()? != xxh3_64(entries) || reader.take(4)? != TRAILER {
-        return None;
-    }
-    Some(Batch {
+    let ends = (reader.u8()?, reader.u64()?, reader.take(4)?);
+    let whole = begins && ends == (END, xxh3_64(entries), TRAILER);
+    let batch = Batch {
         start,
         end: reader.at,
         seqno,
         tally,
         items,
-    })
+    };
+    Some((batch, whole))
 }
 
 struct Reader<'a> {
@@ -216,7 +247,8 @@ impl<'a> Reader<'a> {
     /// An item behind its first byte.
     fn item(&mut self) -> Option<Item> {
         let (kind, packing) = (self.u8()?, self.u8()?);
-        let keyspace = self.u64()?;
+        // The keyspace: what it is shows by the key.
+        self.u64()?;
         let key = self.take(2)?.try_into().ok().map(u16::from_le_bytes)?;
         let (size, stored) = (self.u32()? as usize, self.u32()? as usize);
         let key = (self.at, usize::from(key));
@@ -225,7 +257,6 @@ impl<'a> Reader<'a> {
         self.take(stored)?;
         let sound = kind <= 2 && packing <= 1 && (packing == 1 || size == stored);
         sound.then_some(Item {
-            keyspace,
             key,
             value,
             size,

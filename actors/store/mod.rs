@@ -4,6 +4,7 @@
 //! [`Committed`] message. State lives in RAM and is read from the store once, at start. What an answer of `Committed`
 //! promises: `file:` has it on disk (group commit with `fdatasync`), `memory:` has nothing.
 
+mod block;
 mod engine;
 mod error;
 mod file;
@@ -11,11 +12,16 @@ pub(crate) mod files;
 mod group;
 mod health;
 mod journal;
+mod manifest;
 mod memory;
+mod pace;
 mod preflight;
 mod proof;
 mod replay;
+pub(crate) mod salvage;
 mod shared;
+mod table;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -38,6 +44,7 @@ pub use error::StoreError;
 pub use file::FileStore;
 pub use health::Health;
 pub use memory::{MemoryDisk, MemoryStore};
+pub(crate) use pace::Pace;
 
 /// What a node keeps its state in.
 pub trait Store: fmt::Debug + Send + Sync {

@@ -9,6 +9,7 @@ use super::StoreError;
 use super::files;
 use super::journal::{Batch, Journal};
 use super::proof::{Found, Mark, Proof, Tally};
+use super::tables::{self, Keyspace};
 
 /// The engine's file that says which version wrote the folder, and what it says.
 pub(super) const VERSION_FILE: &str = "version";
@@ -35,6 +36,9 @@ pub(super) fn preflight(
         Found::Nothing => None,
         Found::Damaged => return Err(damaged("the file `proof` can't be read")),
     };
+    if let Some((name, what)) = Journal::strays(path).map_err(failed)?.first() {
+        return Err(damaged(&format!("{name}: {what}")));
+    }
     let journals = Journal::all(path).map_err(failed)?;
     match std::fs::read(path.join(VERSION_FILE)) {
         Ok(version) if version == VERSION => {}
@@ -60,6 +64,14 @@ pub(super) fn preflight(
             return Ok((proof, mark));
         }
         Err(error) => return Err(failed(error)),
+    }
+    // The engine would make a new one.
+    if journals.is_empty() {
+        return Err(damaged("its journals are gone"));
+    }
+    let keyspaces = Keyspace::all(path).map_err(failed)?;
+    if let Some(what) = tables::wrong(path, &keyspaces).map_err(failed)?.first() {
+        return Err(damaged(what));
     }
     let acknowledged = expected.or(mark.map(|mark| mark.tally));
     // A process that is still here knows what it acknowledged; another left word.

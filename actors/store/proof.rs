@@ -173,7 +173,6 @@ impl Proof {
     }
 
     /// Reads the file without taking it.
-    #[cfg(test)]
     pub fn look(folder: &Path) -> io::Result<Found> {
         match File::open(Self::path(folder)) {
             Ok(file) => Ok(read(&file)?.1),

@@ -13,6 +13,8 @@ use super::*;
 mod damage;
 mod faults;
 mod file;
+mod salvage;
+mod trials;
 
 /// Something that a store is opened on, again and again.
 enum Ground {

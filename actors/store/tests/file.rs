@@ -109,7 +109,7 @@ fn a_folder_has_one_owner() {
 }
 
 /// Writes into a folder behind the store's back.
-fn meddle(folder: &Path, keyspace: &str, key: &[u8], value: &[u8]) {
+pub(super) fn meddle(folder: &Path, keyspace: &str, key: &[u8], value: &[u8]) {
     let database = fjall::Database::builder(folder).open().expect("a database");
     let options = fjall::KeyspaceCreateOptions::default;
     database
@@ -141,7 +141,7 @@ fn a_record_of_another_version_is_named_when_it_is_opened() {
     meddle(
         folder.path(),
         "records",
-        b"p",
+        b"psip:bob@example.com\0\0\0\0\0\0\0\0\x07",
         &[0, 0, 0, 0, 0, 0, 0, 1, 9, b'p'],
     );
     let error = opened(folder.path()).expect_err("format 9");
@@ -149,8 +149,10 @@ fn a_record_of_another_version_is_named_when_it_is_opened() {
     assert_eq!(
         error.to_string(),
         format!(
-            "store file:{path}: the record p can't be read: record format 9 is not known to this version, which reads format 1. \
-             A newer version may have written it; if not, keep the folder aside, and start with a backup or with an empty one"
+            "store file:{path}: publication 7 of sip:bob@example.com can't be read: record format 9 is not known to this version, which reads format 1. \
+             A newer version may have written it: then start that one. `rollcall store check {path}` says what is lost, and `rollcall \
+             store repair {path} --to NEW_FOLDER` writes what is left to a new folder to start with; or start with a backup or an \
+             empty one"
         )
     );
 }

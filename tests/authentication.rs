@@ -1,5 +1,7 @@
 //! Digest (RFC 8760, 7616): a Presence Server that asks who one is, and our own clients that tell it.
 
+mod guessing;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -7,7 +7,7 @@ use certificates::Authority;
 use connection::Connection;
 
 pub mod certificates;
-mod connection;
+pub mod connection;
 mod encrypted;
 mod web;
 

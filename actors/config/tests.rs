@@ -91,7 +91,7 @@ fn flags_win_over_the_file_and_are_checked_alike() {
     let problems = read::<Server>(Some("a.toml"), file, flags).unwrap_err();
     assert_eq!(
         problems.to_string(),
-        "--loss: there is no such key; there are listen, domain, store, shards, udp_offload, auth, advertise, server_name, control, persistence, digest, tls, \
+        "--loss: there is no such key; there are listen, domain, store, shards, udp_offload, auth, advertise, server_name, control, persistence, digest, guessing, tls, \
          publish, subscribe, register, registrar, notify, watchers, timers, dns, egress, limits\n\
          --shards: \"many\" is not allowed; allowed is a whole number from 1 to 64, or \"auto\" for one per core"
     );

@@ -60,6 +60,15 @@ impl Endpoint {
                     .or_default()
                     .push(Handed::Received(flow, bytes));
             }
+            // In no span: what a stranger writes into one must not stand before it. Its form is what fail2ban is told in
+            // docs/operations.md.
+            Effect::LoginFailed(failed) => tracing::warn!(
+                parent: None,
+                address = %failed.address,
+                user = failed.user,
+                failures = failed.failures,
+                "login failed"
+            ),
             Effect::Alias { connection, port } => self.connections.alias(connection, port),
             Effect::Barred { place, why, whose } => self.barred(place, why, &whose),
             Effect::Close { connection } => self.connections.close(connection),

@@ -1,21 +1,33 @@
-//! What a Presence Server's configuration means for its endpoints: accounts from their file and its own, and a key for nonces.
+//! What a Presence Server's configuration means for its endpoints: accounts from their file and its own, and what is a node's for
+//! its life.
 
 use std::sync::Arc;
 
-use rollcall_core::digest::{Authentication, Users};
+use rollcall_core::digest::{Authentication, Memory, Users};
 use rollcall_core::entropy::Entropy;
 use rollcall_core::sip::domain;
 
 use super::NodeError;
 use crate::{config, secret};
 
-/// A key for nonces.
-pub(super) fn key(entropy: &mut Entropy) -> [u8; 32] {
-    let mut key = [0; 32];
-    for part in key.chunks_exact_mut(8) {
-        part.copy_from_slice(&entropy.next_u64().to_be_bytes());
+/// What a node has for its life, however often accounts are read.
+#[derive(Debug)]
+pub(super) struct Lasting {
+    /// A key for nonces.
+    key: [u8; 32],
+    memory: Arc<Memory>,
+}
+
+impl Lasting {
+    /// A new key, and a memory in which nothing was seen.
+    pub fn new(entropy: &mut Entropy) -> Self {
+        let mut key = [0; 32];
+        for part in key.chunks_exact_mut(8) {
+            part.copy_from_slice(&entropy.next_u64().to_be_bytes());
+        }
+        let memory = Arc::new(Memory::new(&mut Entropy::from_seed(key)));
+        Self { key, memory }
     }
-    key
 }
 
 /// The realm of the accounts: what is configured, or the first domain.
@@ -35,7 +47,7 @@ pub(super) fn home(settings: &config::Server) -> Option<String> {
 /// How requests are authenticated; not at all when `None`.
 pub(super) fn authentication(
     settings: &config::Server,
-    key: [u8; 32],
+    lasting: &Lasting,
 ) -> Result<Option<Arc<Authentication>>, NodeError> {
     if !settings.authenticates() {
         return Ok(None);
@@ -71,6 +83,8 @@ pub(super) fn authentication(
         host: settings.domains.first().cloned(),
         publishers: digest.publishers.clone(),
         trusted: digest.trusted.clone(),
-        key,
+        key: lasting.key,
+        guessing: settings.guessing,
+        memory: Arc::clone(&lasting.memory),
     })))
 }

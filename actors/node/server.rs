@@ -10,7 +10,7 @@ use rollcall_core::registry::{Books, Shares};
 use rollcall_core::{pidf, registry};
 use serde_json::Value;
 
-use super::authentication::{authentication, home, key};
+use super::authentication::{Lasting, authentication, home};
 use super::certificates;
 use super::environment::{Environment, Threads};
 use super::memory;
@@ -38,7 +38,7 @@ pub struct ServerNode {
     store: Arc<dyn Store>,
     tls: Tls,
     /// Nonces bear its MAC; it stays when accounts are read again.
-    nonce_key: [u8; 32],
+    lasting: Lasting,
     /// Its socket goes with it.
     operator: Option<operator::Listener>,
 }
@@ -163,14 +163,14 @@ impl ServerNode {
             }
             Err(error) => return Err(error.into()),
         };
-        let nonce_key = key(&mut environment.entropy);
+        let lasting = Lasting::new(&mut environment.entropy);
         let tls = Tls::open(&certificates::of_server(settings))?;
         if let Some(fingerprint) = tls.fingerprint() {
             tracing::info!(sha256 = fingerprint, "peers are shown this certificate");
         }
         let plan = Plan {
             shards,
-            authentication: authentication(settings, nonce_key)?,
+            authentication: authentication(settings, &lasting)?,
             credentials: None,
             timers: settings.timers,
             server_name: settings.server_name.clone(),
@@ -218,14 +218,14 @@ impl ServerNode {
             stack,
             store,
             tls,
-            nonce_key,
+            lasting,
             operator: None,
         })
     }
 
     /// Reads the files of accounts and certificates again. What can't be read stays as it was.
     pub fn reload(&self, settings: &config::Server) -> Result<(), NodeError> {
-        let how = authentication(settings, self.nonce_key)?;
+        let how = authentication(settings, &self.lasting)?;
         for path in settings.secrets() {
             if let Exposure::Readable(sentence) = secret::exposure(path) {
                 tracing::warn!("{sentence}");

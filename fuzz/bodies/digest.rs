@@ -1,11 +1,13 @@
 //! Digest: any challenge to our client, any credentials to our server.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rollcall_core::digest::{Algorithm, Answerer, Authentication, Challenger, Credentials, Users};
+use rollcall_core::digest::{
+    Algorithm, Answerer, Authentication, Challenger, Credentials, Guessing, Memory, Users,
+};
 use rollcall_core::entropy::Entropy;
 use rollcall_core::sip::Message;
 use rollcall_core::time::Timestamp;
@@ -35,8 +37,10 @@ pub fn digest(data: &[u8]) {
             publishers: Vec::new(),
             trusted: Vec::new(),
             key: [7; 32],
+            guessing: Guessing::default(),
+            memory: Arc::new(Memory::new(&mut Entropy::from_number(1))),
         }));
-        let source = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let source = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5060);
         let now = Timestamp::from_millis(1_795_300_000_000);
         assert!(
             challenger.identify(now, &request, source).is_err(),

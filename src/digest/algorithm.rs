@@ -51,6 +51,8 @@ impl Algorithm {
 
     /// The hash of the parts with colons between them, in hexadecimal.
     pub(super) fn hash(self, parts: &[&str]) -> String {
+        #[cfg(test)]
+        HASHES.with(|count| count.set(count.get() + 1));
         let text = parts.join(":");
         match self {
             Self::Md5 => hex(&Md5::digest(text)),
@@ -58,6 +60,17 @@ impl Algorithm {
             Self::Sha512Of256 => hex(&Sha512_256::digest(text)),
         }
     }
+}
+
+#[cfg(test)]
+std::thread_local! {
+    static HASHES: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+}
+
+/// How many hashes a test has had computed.
+#[cfg(test)]
+pub(super) fn hashes() -> u32 {
+    HASHES.with(std::cell::Cell::get)
 }
 
 /// Lower-case hexadecimal.

@@ -1,17 +1,18 @@
 //! The server's side: challenges, and what they are answered by.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use subtle::ConstantTimeEq;
 
+use super::guesses::{Guessing, LoginFailures};
+use super::memory::Memory;
 use super::params::{Params, Writer};
-use super::replay::Replays;
 use super::{Algorithm, Users, nonce, response};
 use crate::entropy::Entropy;
 use crate::exchange::{Account, Identity};
-use crate::sip::{Head, Message, Name, Uri, account_name};
+use crate::sip::{Head, Message, Name, Uri, account_name, plain_user};
 use crate::time::Timestamp;
 
 /// How a node authenticates requests; the same for all its shards.
@@ -34,6 +35,10 @@ pub struct Authentication {
     pub trusted: Vec<IpAddr>,
     /// Of nonces; drawn anew with each life of the node.
     pub key: [u8; 32],
+    /// How guessing is slowed down.
+    pub guessing: Guessing,
+    /// What all shards of the node have seen; the same also when accounts are read again.
+    pub memory: Arc<Memory>,
 }
 
 impl std::fmt::Debug for Authentication {
@@ -66,58 +71,65 @@ impl Authentication {
     }
 }
 
-/// A request that says not who it comes from, or says it wrongly.
+/// Why nobody knows who a request comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Denied {
-    /// Whether all but the nonce was right (RFC 7616, 3.3).
-    pub stale: bool,
+pub enum Denied {
+    /// It does not say it, or says it wrongly; or, `stale`, by a nonce that is not good any more (RFC 7616, 3.3).
+    Challenge {
+        /// Whether the client may try again by itself.
+        stale: bool,
+    },
+    /// Too many from there were wrong: it was not looked at. To be tried again after so long.
+    Wait(Duration),
 }
 
 /// Challenges requests, and checks credentials.
 #[derive(Debug)]
 pub struct Challenger {
     how: Arc<Authentication>,
-    replays: Replays,
+    failures: u64,
+    told: Option<LoginFailures>,
 }
 
 impl Challenger {
-    /// With nothing seen yet.
+    /// One of those that share a memory.
     pub fn new(how: Arc<Authentication>) -> Self {
         Self {
             how,
-            replays: Replays::default(),
+            failures: 0,
+            told: None,
         }
     }
 
-    /// Goes on with other accounts or rules. What was seen of nonces counts on.
+    /// How many passwords were wrong since this was asked, and what of it is to be told.
+    pub fn take_failures(&mut self) -> (u64, Option<LoginFailures>) {
+        (std::mem::take(&mut self.failures), self.told.take())
+    }
+
+    /// Goes on with other accounts or rules.
     pub fn renew(&mut self, how: Arc<Authentication>) {
         self.how = how;
     }
 
-    /// Who sent a request. An unknown user and a wrong password take the same way and the same time.
+    /// Who sent a request, from this address and port. An unknown user and a wrong password take the same way and the same time.
     pub fn identify(
         &mut self,
         now: Timestamp,
         request: &Message,
-        source: IpAddr,
+        source: SocketAddr,
     ) -> Result<Identity, Denied> {
-        let source = source.to_canonical();
-        if self
-            .how
-            .trusted
-            .iter()
-            .any(|own| own.to_canonical() == source)
-        {
+        let ip = source.ip().to_canonical();
+        if self.how.trusted.iter().any(|own| own.to_canonical() == ip) {
             return Ok(Identity::Trusted);
         }
-        let mut denied = Denied { stale: false };
+        let mut denied = Denied::Challenge { stale: false };
         for value in request.texts(Name::Authorization) {
             let credentials = Params::parse(&value);
             let ours = credentials.filter(|own| own.get("realm") == Some(&self.how.realm));
-            match ours.map(|own| self.check(now, request, &own)) {
+            match ours.map(|own| self.check(now, request, source, &own)) {
                 Some(Ok(identity)) => return Ok(identity),
-                Some(Err(error)) => denied.stale |= error.stale,
-                None => {}
+                Some(Err(Denied::Challenge { stale: false })) | None => {}
+                Some(Err(error)) => denied = error,
             }
         }
         Err(denied)
@@ -127,9 +139,10 @@ impl Challenger {
         &mut self,
         now: Timestamp,
         request: &Message,
+        source: SocketAddr,
         own: &Params,
     ) -> Result<Identity, Denied> {
-        let wrong = Denied { stale: false };
+        let wrong = Denied::Challenge { stale: false };
         let how = &*self.how;
         let get = |name| own.get(name).ok_or(wrong);
         let (user, given, uri, told) = (
@@ -155,6 +168,20 @@ impl Challenger {
         if !is_about(request, uri) {
             return Err(wrong);
         }
+        // Before the password: a nonce of one's own would be a way to try it unseen.
+        let stale = Denied::Challenge { stale: true };
+        let made = nonce::check(&how.key, given, now, source.ip(), how.nonce_life).ok_or(stale)?;
+        let memory = &*how.memory;
+        let used = memory.used(made, given, user);
+        let from = || memory.source(source, user);
+        let goes_on = memory.nonces(used).knows(used);
+        if !goes_on {
+            let from = from();
+            let wait = memory.guesses(from).wait(now, from, how.guessing);
+            if !wait.is_zero() {
+                return Err(Denied::Wait(wait));
+            }
+        }
         let known = how.users.ha1(user, &how.realm, algorithm);
         // Somebody who is not there takes as long as somebody who is.
         let decoy = "0".repeat(algorithm.digits());
@@ -170,50 +197,59 @@ impl Challenger {
         let told = told.to_ascii_lowercase();
         let is_right: bool = right.as_bytes().ct_eq(told.as_bytes()).into();
         if !is_right || known.is_none() {
+            self.failures += 1;
+            let from = from();
+            let failures = memory.guesses(from).failed(now, from, how.guessing);
+            if let Some(failures) = failures {
+                self.told = Some(LoginFailures {
+                    address: source.ip().to_canonical(),
+                    user: for_log(user),
+                    failures,
+                });
+            }
             return Err(wrong);
         }
-        let stale = Denied { stale: true };
-        let made = nonce::check(&how.key, given, now, how.nonce_life).ok_or(stale)?;
         let oldest = now - how.nonce_life;
-        if !self.replays.take(made, given, count, oldest) {
+        if !memory.nonces(used).take(used, count, oldest) {
             return Err(stale);
+        }
+        if !goes_on {
+            let from = from();
+            memory.guesses(from).succeeded(now, from);
         }
         Ok(Identity::User(how.account(user)))
     }
 
-    /// Whether credentials that were found right use a nonce that was sent to this address: then it is nobody else who speaks
-    /// from there.
-    pub fn was_sent_to(&self, request: &Message, source: IpAddr) -> bool {
-        request.texts(Name::Authorization).any(|value| {
-            let own = Params::parse(&value);
-            let nonce = own.as_ref().and_then(|own| own.get("nonce"));
-            nonce.is_some_and(|nonce| nonce::was_sent_to(&self.how.key, nonce, source))
-        })
-    }
-
-    /// The challenges of a 401 that goes to `source`: one header per algorithm.
+    /// The challenges of a 401 to this address: one header per algorithm.
     pub fn challenge(
         &self,
         now: Timestamp,
-        denied: Denied,
-        source: IpAddr,
+        address: IpAddr,
+        stale: bool,
         entropy: &mut Entropy,
     ) -> Head {
         let mut head = Head::with_capacity(400);
-        let nonce = nonce::issue(&self.how.key, now, source, entropy);
+        let nonce = nonce::issue(&self.how.key, now, address, entropy);
         for &algorithm in &self.how.offered {
             let mut value = Writer::new();
             value.quoted("realm", &self.how.realm);
             value.quoted("nonce", &nonce);
             value.token("algorithm", algorithm.as_str());
             value.quoted("qop", "auth");
-            if denied.stale {
+            if stale {
                 value.token("stale", "true");
             }
             head.line(Name::WwwAuthenticate, value.finish());
         }
         head
     }
+}
+
+/// A user name that can do no harm in a log: cut, and with escapes for all but what may stand in a URI.
+fn for_log(user: &str) -> String {
+    let cut: String = user.chars().take(64).collect();
+    let parts: Vec<String> = cut.split('@').map(plain_user).collect();
+    parts.join("@")
 }
 
 /// Whether the `uri` of credentials is the request's, or names what the Request-URI or To names, as proxies write the

@@ -3,7 +3,8 @@
 //! ```text
 //!  challenger  ── 401, WWW-Authenticate per algorithm ──▶  answerer
 //!      │  nonce: time and MAC, no state                       │ picks the best algorithm it knows
-//!      │  nonce counts: a window per nonce, bounded           │ counts requests per nonce
+//!      │  memory of all shards: a window per nonce and        │ counts requests per nonce
+//!      │  failed logins, both bounded                         │
 //!      ◀────────── Authorization ─────────────────────────────┘
 //! ```
 //!
@@ -13,6 +14,8 @@
 mod algorithm;
 mod answerer;
 mod challenger;
+mod guesses;
+mod memory;
 mod nonce;
 mod params;
 mod replay;
@@ -23,6 +26,8 @@ mod users;
 pub use algorithm::Algorithm;
 pub use answerer::{Answerer, Credentials};
 pub use challenger::{Authentication, Challenger, Denied};
+pub use guesses::{Guessing, LoginFailures};
+pub use memory::Memory;
 pub use users::{Users, UsersError};
 
 /// `H(HA1:nonce:nc:cnonce:qop:HA2)`, or `H(HA1:nonce:HA2)` without qop (RFC 7616, 3.4.1; RFC 2617, 3.2.2.1).

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::memory::Used;
 use crate::time::Timestamp;
 
-/// How many nonces are remembered; the oldest go first, and their next use is stale. About 150 bytes each.
-const MAX_NONCES: usize = 65_536;
+/// How many nonces a part of the memory has; the oldest go first, and their next use is stale. About 60 bytes each.
+const MAX_NONCES: usize = 8192;
 
 /// Counts seen so far of one nonce: the highest, and which of the 64 up to it. Requests that overtake each other on the
 /// way are no replays.
@@ -13,29 +14,37 @@ const MAX_NONCES: usize = 65_536;
 struct Window {
     highest: u32,
     seen: u64,
+    /// A hash of the user that it was answered for.
+    user: u64,
 }
 
-/// The nonces in use, by the time they were made and their text.
+/// The nonces in use, by the time they were made and the hashes of their texts.
 #[derive(Debug, Default)]
 pub(super) struct Replays {
-    windows: BTreeMap<(Timestamp, String), Window>,
+    windows: BTreeMap<(Timestamp, u64), Window>,
     /// Nonces made before it are forgotten.
     forgotten: Option<Timestamp>,
 }
 
 impl Replays {
-    /// Takes note of a count; false if it was there before, or may have been. `made` is when the nonce was made, `oldest`
-    /// when the oldest one that still counts was.
-    pub fn take(&mut self, made: Timestamp, nonce: &str, count: u32, oldest: Timestamp) -> bool {
+    /// Whether a nonce was answered rightly by this user before.
+    pub fn knows(&self, used: Used) -> bool {
+        let window = self.windows.get(&(used.made, used.nonce));
+        window.is_some_and(|window| window.user == used.user)
+    }
+
+    /// Takes note of a count; false if it was there before, or may have been. `oldest` is when the oldest nonce that still
+    /// counts was made.
+    pub fn take(&mut self, used: Used, count: u32, oldest: Timestamp) -> bool {
         while let Some(first) = self.windows.first_entry() {
             if first.key().0 >= oldest {
                 break;
             }
             first.remove();
         }
-        let key = (made, nonce.to_owned());
+        let key = (used.made, used.nonce);
         if !self.windows.contains_key(&key) {
-            if self.forgotten.is_some_and(|at| made <= at) {
+            if self.forgotten.is_some_and(|at| used.made <= at) {
                 return false;
             }
             if self.windows.len() >= MAX_NONCES
@@ -44,7 +53,9 @@ impl Replays {
                 self.forgotten = Some(at);
             }
         }
-        self.windows.entry(key).or_default().take(count)
+        let window = self.windows.entry(key).or_default();
+        window.user = used.user;
+        window.take(count)
     }
 }
 

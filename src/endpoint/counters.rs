@@ -21,6 +21,10 @@ pub struct Counters {
     pub unreadable: u64,
     /// Requests without credentials, with wrong ones or with a used nonce: challenged with 401.
     pub challenged: u64,
+    /// Requests with a wrong password, or of a user that there is not; of 401s, those worth a look.
+    pub login_failures: u64,
+    /// Requests with credentials that were not looked at, since too many from there were wrong: 403 with Retry-After.
+    pub logins_delayed: u64,
     /// Requests of ours that went out again with credentials.
     pub credentials_sent: u64,
     /// Requests of ours that went on to where a 3xx pointed.

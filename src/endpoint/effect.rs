@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::ModuleId;
-use crate::digest::{Authentication, Credentials};
+use crate::digest::{Authentication, Credentials, LoginFailures};
 use crate::egress::{Barred, Egress};
 use crate::exchange::{ConnectionId, Flow, Incoming, Outcome, Shard, Transport};
 use crate::resolve::Wanted;
@@ -120,6 +120,8 @@ pub enum Effect {
         /// The port it is reached at.
         port: u16,
     },
+    /// Logins have failed: somebody guesses, or has forgotten. Not given for each of many.
+    LoginFailed(LoginFailures),
     /// A request for a module, which owes one [`crate::exchange::Reply`].
     Deliver {
         /// The instance that gets it.

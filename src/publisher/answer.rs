@@ -84,6 +84,13 @@ fn response(message: &Message) -> Verdict {
             after: message.retry_after().ok().flatten(),
             lost: Lost::No,
         },
+        // Not for good: others have guessed passwords where we are (docs/adr/0008).
+        403 if message.has(Name::RetryAfter) => Verdict::NotNow {
+            code,
+            reason: reason(),
+            after: message.retry_after().ok().flatten(),
+            lost: Lost::No,
+        },
         _ => Verdict::Refused {
             code,
             reason: reason(),

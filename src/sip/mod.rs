@@ -36,7 +36,7 @@ pub use header::Name;
 pub use message::Message;
 pub use method::Method;
 pub use name_addr::NameAddr;
-pub use normal::{account_name, at_home, domain, host_of, normal_name, user_of};
+pub use normal::{account_name, at_home, domain, host_of, normal_name, plain_user, user_of};
 pub use params::Params;
 pub use status::StatusCode;
 pub use uri::{Host, Scheme, Uri, UriError};

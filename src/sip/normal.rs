@@ -175,6 +175,13 @@ fn is_plain(text: &str) -> bool {
     })
 }
 
+/// A user part in its one spelling, without blanks, quotes, line ends or bytes beyond ASCII.
+pub fn plain_user(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    normal_user(text, &mut plain);
+    plain
+}
+
 /// The name of an account: `user`, or `user@host` where it brings its own, else in `home`. Its user is plain text or escaped
 /// as in a URI; one that a phone writes `%2B1` and one that is `+1` are the same.
 pub fn account_name(account: &str, home: &str) -> String {

@@ -92,6 +92,10 @@ impl Watcher {
             ) => {
                 self.fail(now, key, code, &reason, after, out);
             }
+            // Not for good: others have guessed passwords where we are (docs/adr/0008).
+            (Purpose::Initial, 403) if after.is_some() => {
+                self.fail(now, key, code, &reason, after, out);
+            }
             // Refused. A human may change that at the server, so it is tried again, seldom.
             (Purpose::Initial, _) => {
                 let at = now + self.settings.retry_slow;

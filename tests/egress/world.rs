@@ -206,6 +206,7 @@ impl World {
                 endpoint::Effect::Alias { .. }
                 | endpoint::Effect::Barred { .. }
                 | endpoint::Effect::Observe { .. }
+                | endpoint::Effect::LoginFailed(_)
                 | endpoint::Effect::HandOver { .. }
                 | endpoint::Effect::Close { .. } => {}
             }

@@ -4,12 +4,14 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rollcall_core::digest::Guessing;
 use rollcall_core::egress::Egress;
 use rollcall_core::registry::Registrar;
 use rollcall_core::watcherinfo::Handling;
 
 mod checks;
 mod egress;
+mod guessing;
 mod limits;
 mod persistence;
 mod places;
@@ -45,6 +47,8 @@ pub struct Server {
     pub auth: Auth,
     /// What digest needs.
     pub digest: Digest,
+    /// How those are slowed down who guess passwords.
+    pub guessing: Guessing,
     /// Our certificate, and whom we believe.
     pub tls: Tls,
     /// The address that peers reach us at, in place of the one we listen at.
@@ -200,6 +204,7 @@ impl Settings for Server {
             ),
             persistence: s.section("persistence", Persistence::read),
             digest: s.section("digest", Digest::read),
+            guessing: s.section("guessing", guessing::read),
             tls: s.section("tls", Tls::read_server),
             publish: s.section("publish", |s| Expiry::read(s, 60, 3600, 24 * 3600)),
             subscribe: s.section("subscribe", |s| Expiry::read(s, 60, 3600, 24 * 3600)),

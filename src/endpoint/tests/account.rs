@@ -24,6 +24,8 @@ fn bench() -> Bench {
             publishers: Vec::new(),
             trusted: vec!["192.0.2.9".parse().expect("an address")],
             key: [1; 32],
+            guessing: crate::digest::Guessing::default(),
+            memory: Arc::new(crate::digest::Memory::new(&mut Entropy::from_number(3))),
         })),
         ..Settings::default()
     };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::digest::{Algorithm, Authentication, Users};
+use crate::digest::{Algorithm, Authentication, Guessing, Memory, Users};
 use crate::egress::{AMPLIFICATION, Egress, Machine};
 
 /// A place that is not on loopback.
@@ -35,6 +35,8 @@ fn that_asks() -> Bench {
         publishers: Vec::new(),
         trusted: Vec::new(),
         key: [7; 32],
+        guessing: Guessing::default(),
+        memory: Arc::new(Memory::new(&mut Entropy::from_number(3))),
     };
     let settings = Settings {
         authentication: Some(Arc::new(how)),

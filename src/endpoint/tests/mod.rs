@@ -194,6 +194,7 @@ fn show(effects: &[Effect]) -> Vec<String> {
             let start = text.lines().next().unwrap_or_default();
             format!("{} to {} {start}", flow.transport, flow.remote)
         }
+        Effect::LoginFailed(failed) => format!("{failed:?}"),
         Effect::Alias { connection, port } => format!("alias {} {port}", connection.0),
         Effect::Route {
             ticket,

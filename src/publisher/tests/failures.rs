@@ -134,6 +134,16 @@ fn a_503_is_heeded_for_as_long_as_it_says() {
 }
 
 #[test]
+fn a_403_that_says_when_to_come_again_is_no_refusal() {
+    let mut world = World::new();
+    world.offer(ALICE, "busy");
+    assert_eq!(
+        world.answer("403 Forbidden", "Retry-After: 60\r\n"),
+        ["1 deferred by 60"]
+    );
+}
+
+#[test]
 fn a_retry_after_of_years_is_an_hour() {
     let mut world = World::new();
     world.offer(ALICE, "busy");

@@ -112,6 +112,13 @@ fn a_retry_after_is_heeded() {
         world.answer("503 Service Unavailable", "Retry-After: 20\r\n"),
         told
     );
+    // Also of a server that looks at no password from here for a while.
+    let mut world = World::new();
+    world.watch();
+    assert_eq!(
+        world.answer("403 Forbidden", "Retry-After: 20\r\n"),
+        ["trouble 403 Forbidden, again in 20"]
+    );
 }
 
 #[test]

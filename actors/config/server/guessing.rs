@@ -10,8 +10,7 @@ pub(super) fn read(s: &mut Section<'_>) -> Guessing {
     Guessing {
         free: s.key(
             "free",
-            "Wrong passwords of an account from one address before the next login of it from there has to wait; of an address, four \
-             times as many.",
+            "Wrong passwords of an account from one address that cost no wait; of an address, four times as many.",
             Whole(1..=1000),
             default.free,
         ),

@@ -25,7 +25,7 @@ use crate::time::Timestamp;
 /// How guessing is slowed down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Guessing {
-    /// Failures of an account from one address before it has to wait; four times as many of an address.
+    /// Failures of an account from one address that cost no wait; four times as many of an address.
     pub free: u32,
     /// The longest wait; the first is a second, and each is twice as long as the one before. Zero: nobody waits.
     pub longest: Duration,

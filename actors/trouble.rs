@@ -6,6 +6,8 @@ use rollcall_core::time::Timestamp;
 
 /// Between two lines about the same trouble.
 const SILENCE: Duration = Duration::from_secs(10);
+/// Between two lines about what strangers do.
+const MOMENT: Duration = Duration::from_secs(1);
 /// The first pause; each is twice the one before it.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause.
@@ -23,6 +25,25 @@ struct Present {
     since: Timestamp,
     told: Timestamp,
     failures: u64,
+}
+
+/// Says a thing once a second: strangers must not fill the log.
+#[derive(Debug, Default)]
+pub struct Seldom {
+    said: Option<Timestamp>,
+    times: u64,
+}
+
+impl Seldom {
+    /// It has happened again: how often since it was said last, if it may be said now.
+    pub fn again(&mut self, now: Timestamp) -> Option<u64> {
+        self.times += 1;
+        if self.said.is_some_and(|at| now < at + MOMENT) {
+            return None;
+        }
+        self.said = Some(now);
+        Some(std::mem::take(&mut self.times))
+    }
 }
 
 /// What a trouble was, when it is over.

@@ -17,6 +17,7 @@ use actix::prelude::*;
 use rollcall::core::endpoint::{ModuleId, ModuleTable, Route, Sharding};
 use rollcall::core::exchange::{Incoming, Reply};
 use rollcall::core::manager::{Message, hub};
+use rollcall::core::room::Rules;
 use rollcall::core::sip::{Method, StatusCode};
 use rollcall::messages::{
     FromModule, ManagerIncoming, ModuleInput, ModuleOutput, ToModule, ToSession,
@@ -114,7 +115,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         hub: hub::Settings::new("board", &environment.entropy.token()),
         state: None,
         listen: ([127, 0, 0, 1], 7070).into(),
-        connections: 100,
+        rules: Rules {
+            most: 100,
+            ..Rules::default()
+        },
         network: environment.network.clone(),
         clock: environment.clock,
     };

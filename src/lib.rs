@@ -45,6 +45,7 @@ pub mod publication;
 pub mod publisher;
 pub mod registry;
 pub mod resolve;
+pub mod room;
 #[cfg(feature = "sabotage")]
 pub mod sabotage;
 pub mod sip;

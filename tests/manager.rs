@@ -17,7 +17,8 @@ use rollcall::core::endpoint::{ModuleId, ModuleTable, Settings, Sharding};
 use rollcall::core::entropy::Entropy;
 use rollcall::core::manager::MAX_LEN;
 use rollcall::core::manager::hub;
-use rollcall::endpoint::{Endpoint, MAX_CONNECTIONS, Parts};
+use rollcall::core::room::Rules;
+use rollcall::endpoint::{Endpoint, Parts};
 use rollcall::manager::{self, RunningManager, Setup};
 use rollcall::testkit::{ManagerPeer, in_real_time};
 use rollcall::transport::Network;
@@ -38,7 +39,7 @@ async fn start(change: impl FnOnce(&mut Setup)) -> RunningManager {
         clock,
         entropy: Entropy::from_number(1),
         udp_offload: true,
-        max_connections: MAX_CONNECTIONS,
+        admission: Default::default(),
     };
     let endpoint = Endpoint::new(parts).start();
     let mut setup = Setup {
@@ -46,7 +47,10 @@ async fn start(change: impl FnOnce(&mut Setup)) -> RunningManager {
         hub: hub::Settings::new("m", "r1"),
         state: None,
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        connections: 100,
+        rules: Rules {
+            most: 100,
+            ..Rules::default()
+        },
         network: Network::Real,
         clock,
     };

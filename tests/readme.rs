@@ -263,7 +263,11 @@ fn every_file_and_test_of_the_tables_exists() {
 /// Counters: the file and the struct that has them, and the heading in docs/operations.md under which they are listed.
 const COUNTERS: [(&str, &str, &str); 10] = [
     ("src/endpoint/counters.rs", "Counters", "endpoint"),
-    ("actors/endpoint/mod.rs", "Counters", "endpoint: transport"),
+    (
+        "actors/endpoint/counters.rs",
+        "Counters",
+        "endpoint: transport",
+    ),
     ("src/registry/counters.rs", "Counters", "registry"),
     ("actors/store/mod.rs", "Counters", "registry: store"),
     ("src/manager/hub/settings.rs", "Counters", "manager"),

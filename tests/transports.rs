@@ -8,6 +8,7 @@ use connection::Connection;
 
 pub mod certificates;
 pub mod connection;
+mod connections;
 mod encrypted;
 mod web;
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{CliError, output, signals};
+use super::{CliError, descriptors, output, signals};
 use crate::config::{self, Flags};
 use crate::node;
 
@@ -31,6 +31,7 @@ impl Manager {
         flags.set("--id", &["id"], self.id.as_ref());
         let loaded = config::load::<config::Manager>(self.config.as_deref(), flags)?;
         output::warn(&loaded.warnings);
+        descriptors::raise(loaded.settings.limits.connections);
         signals::obeying(async |control| {
             Ok(node::manager(loaded.settings, control, output::listening).await?)
         })

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::ADDRESS;
-use super::kind::{Optional, Span, Whole, words};
+use super::kind::{Optional, Span, Truth, Whole, words};
 use super::section::Section;
+use super::server::shares;
 use super::source::{self, Source};
 use super::{PATH, Settings};
 
@@ -34,6 +35,10 @@ pub struct Manager {
 pub struct ManagerLimits {
     /// Connections at a time.
     pub connections: usize,
+    /// Of one address; a quarter of all when `None`.
+    pub source_connections: Option<usize>,
+    /// Whether loopback addresses are bounded.
+    pub loopback: bool,
     /// Presentities known.
     pub presentities: usize,
     /// Messages to a Presence Client that it has not acknowledged.
@@ -75,10 +80,12 @@ impl Settings for Manager {
                 None,
             ),
             sources: s.section("source", source::read),
-            limits: s.section("limits", |s| ManagerLimits {
+            limits: s.section("limits", |s| {
+                let mut limits = ManagerLimits {
                 connections: s.key(
                     "connections",
-                    "Connections at a time; the next one is closed with an ERROR.",
+                    "Connections at a time; the next one gets the place of one that has said nothing yet, or is closed with an \
+                     ERROR.",
                     Whole(1..=100_000),
                     1000,
                 ),
@@ -94,6 +101,20 @@ impl Settings for Manager {
                     Whole(1..=100_000),
                     256,
                 ),
+                source_connections: None,
+                loopback: false,
+                };
+                s.section("source", |s| {
+                    limits.source_connections = shares::connections(s);
+                    limits.loopback = s.key(
+                        "loopback",
+                        "Whether loopback addresses are bounded too. They are not, since sources and Presence Clients of one \
+                         machine share them.",
+                        Truth,
+                        false,
+                    );
+                });
+                limits
             }),
         };
         is.check_openness(s);

@@ -68,7 +68,7 @@ fn what_nobody_could_mean_names_the_keys_there_are() {
     assert_eq!(
         problems::<Manager>("[limits]\nelephants = 3\n"),
         [
-            "a.toml:2:1: limits.elephants: there is no such key; there are connections, presentities, unacknowledged"
+            "a.toml:2:1: limits.elephants: there is no such key; there are connections, presentities, unacknowledged, source"
         ]
     );
 }

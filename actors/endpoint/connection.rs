@@ -7,23 +7,30 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use actix::prelude::*;
 use bytes::Bytes;
 use rollcall_core::exchange::{ConnectionId, Flow, Shard, Transport};
+use rollcall_core::room::Room;
 use rollcall_core::sip::Frame;
+use rollcall_core::time::Timestamp;
 use rustc_hash::FxHashMap;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::stream::{InputEnd, OVERHEAD, StreamInput, serve};
-use super::{Endpoint, trace};
+use super::stream::{InputEnd, Line, OVERHEAD, StreamInput, serve};
+use super::{Admission, Endpoint, trace};
+use crate::clock::Clock;
 use crate::messages::{ModuleInput, ToModule};
 use crate::transport::Wire;
 use crate::transport::tls::Shown;
 
 /// Bytes that wait for a peer to read them; one that lets more wait is too slow.
 const QUEUE: usize = 1 << 20;
+
+/// The answer to a keep-alive.
+const PONG: &[u8] = b"\r\n";
 
 /// A connection's task has ended.
 #[derive(Message)]
@@ -50,8 +57,11 @@ struct Row {
 /// The connections of a shard.
 pub(super) struct Connections {
     shard: Shard,
-    max: usize,
     opened: u64,
+    /// Who has a place, those included that are being opened or shake hands.
+    pub room: Room,
+    /// How long a message may take from its first byte to its last.
+    whole: Duration,
     /// Ordered, so that closing all of them takes the same order in every run.
     rows: BTreeMap<ConnectionId, Row>,
     by_remote: FxHashMap<(Transport, SocketAddr), ConnectionId>,
@@ -70,11 +80,12 @@ pub(super) enum Queued {
 }
 
 impl Connections {
-    pub fn new(shard: Shard, max: usize) -> Self {
+    pub fn new(shard: Shard, admission: Admission) -> Self {
         Self {
             shard,
-            max,
             opened: 0,
+            room: Room::new(admission.rules, admission.tally),
+            whole: admission.whole,
             rows: BTreeMap::new(),
             by_remote: FxHashMap::default(),
             by_alias: FxHashMap::default(),
@@ -82,12 +93,13 @@ impl Connections {
     }
 
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.room.len()
     }
 
-    /// Whether there is no place for another one beside those being `opened`.
-    pub fn is_full(&self, opened: usize) -> bool {
-        self.rows.len() + opened >= self.max
+    /// The number of the next connection.
+    pub fn next_id(&mut self) -> ConnectionId {
+        self.opened += 1;
+        ConnectionId(u64::from(self.shard) << 56 | self.opened)
     }
 
     /// The shard that has a connection: it stands in the top byte of its number.
@@ -95,14 +107,20 @@ impl Connections {
         connection.0.to_be_bytes()[0]
     }
 
-    /// Takes a stream; `flow` gets its connection's number.
-    pub fn open(&mut self, wire: Wire, mut flow: Flow, endpoint: Addr<Endpoint>) -> Flow {
-        self.opened += 1;
-        let id = ConnectionId(u64::from(self.shard) << 56 | self.opened);
-        flow.connection = id;
+    /// Takes the stream of a connection that has its number, and its place in the room.
+    pub fn open(&mut self, wire: Wire, flow: Flow, clock: Clock, endpoint: Addr<Endpoint>) {
+        let id = flow.connection;
         let (queue, receiver) = mpsc::unbounded_channel();
         let queued = Rc::new(Cell::new(0));
-        let task = actix_rt::spawn(serve(wire, id, receiver, Rc::clone(&queued), endpoint));
+        let line = Line {
+            id,
+            queue: receiver,
+            queued: Rc::clone(&queued),
+            whole: self.whole,
+            clock,
+            endpoint,
+        };
+        let task = actix_rt::spawn(serve(wire, line));
         self.rows.insert(
             id,
             Row {
@@ -118,7 +136,6 @@ impl Connections {
             },
         );
         self.by_remote.insert((flow.transport, flow.remote), id);
-        flow
     }
 
     /// Remembers whom the peer's certificate speaks for.
@@ -178,7 +195,7 @@ impl Connections {
         }
     }
 
-    pub fn send(&mut self, id: ConnectionId, bytes: Bytes) -> Queued {
+    pub fn send(&mut self, now: Timestamp, id: ConnectionId, bytes: Bytes) -> Queued {
         let Some(row) = self.rows.get_mut(&id) else {
             return Queued::Gone;
         };
@@ -191,14 +208,26 @@ impl Connections {
         }
         row.queued.set(queued);
         let answer = is_final_response(&bytes);
+        if answer {
+            row.owed = row.owed.saturating_sub(1);
+        }
+        if bytes != PONG {
+            self.room.sent(now, id, &bytes, row.owed > 0);
+        }
         if queue.send(bytes).is_err() {
             return Queued::Gone;
         }
         if answer {
-            row.owed = row.owed.saturating_sub(1);
             self.close_if_done(id);
         }
         Queued::Yes
+    }
+
+    /// Messages have come over a connection.
+    fn spoken(&mut self, now: Timestamp, id: ConnectionId) {
+        if let Some(row) = self.rows.get(&id) {
+            self.room.used(now, id, row.owed > 0);
+        }
     }
 
     /// Closes after what is queued has been written.
@@ -218,11 +247,17 @@ impl Connections {
         }
     }
 
+    /// The other end of a connection.
+    pub fn remote(&self, id: ConnectionId) -> Option<SocketAddr> {
+        self.flow(id).map(|flow| flow.remote)
+    }
+
     fn flow(&self, id: ConnectionId) -> Option<Flow> {
         self.rows.get(&id).map(|row| row.flow)
     }
 
     fn forget(&mut self, id: ConnectionId) -> bool {
+        self.room.leave(id);
         let Some(row) = self.rows.remove(&id) else {
             return false;
         };
@@ -239,6 +274,7 @@ impl Connections {
     /// Lets all connections write what is queued and close.
     pub fn close_all(&mut self) {
         self.rows.clear();
+        self.room.clear();
         self.by_remote.clear();
         self.by_alias.clear();
     }
@@ -271,6 +307,8 @@ impl Handler<StreamInput> for Endpoint {
             self.counters.late_frames += frames.len() as u64;
             return;
         };
+        let now = self.clock.now();
+        let mut spoken = false;
         for frame in frames {
             // Running effects on the way may have closed it.
             if self.connections.flow(connection).is_none() {
@@ -280,9 +318,10 @@ impl Handler<StreamInput> for Endpoint {
                 Frame::Message(bytes) => {
                     trace::message("received", &flow, &bytes);
                     self.counters.stream_messages += 1;
-                    if let Some(row) = self.connections.rows.get_mut(&connection)
-                        && !is_response(&bytes)
-                    {
+                    spoken = true;
+                    if is_response(&bytes) {
+                        self.connections.room.answered(connection, &bytes);
+                    } else if let Some(row) = self.connections.rows.get_mut(&connection) {
                         row.owed += 1;
                     }
                     self.receive(self.clock.now(), flow, bytes);
@@ -291,16 +330,24 @@ impl Handler<StreamInput> for Endpoint {
                     self.counters.keep_alives += 1;
                     // In the order of what came: answers before it go first.
                     self.run_effects(ctx);
-                    let pong = Bytes::from_static(b"\r\n");
-                    if self.connections.send(connection, pong) == Queued::Full {
+                    let pong = Bytes::from_static(PONG);
+                    if self.connections.send(now, connection, pong) == Queued::Full {
                         self.too_slow(&flow);
                     }
                 }
                 Frame::Pong => self.counters.keep_alives += 1,
             }
         }
+        if spoken {
+            self.connections.spoken(now, connection);
+        }
         match end {
             None => {}
+            Some(InputEnd::Late) => {
+                self.counters.messages_unfinished += 1;
+                tracing::debug!(remote = %flow.remote, "the rest of a message did not come: its connection is closed");
+                self.lose(connection);
+            }
             Some(InputEnd::Framing(error)) => {
                 self.counters.framing_errors += 1;
                 tracing::debug!(remote = %flow.remote, %error, "a stream lost its framing");

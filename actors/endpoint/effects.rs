@@ -89,7 +89,10 @@ impl Endpoint {
                         .push(Handed::Send(flow, bytes));
                     return;
                 }
-                match self.connections.send(flow.connection, bytes) {
+                match self
+                    .connections
+                    .send(self.clock.now(), flow.connection, bytes)
+                {
                     Queued::Yes => {}
                     Queued::Gone => {
                         self.counters.connection_gone += 1;

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
 use bytes::Bytes;
@@ -25,7 +26,9 @@ use rollcall_core::exchange::{
     ConnectionId, Flow, Outcome, OutcomeResult, Outgoing, Shard, Transport,
 };
 use rollcall_core::manager;
+use rollcall_core::room::{Rules, Tally};
 use rollcall_core::time::Timestamp;
+use rustc_hash::FxHashMap;
 
 use crate::alarm::{Alarm, Sleeper};
 use crate::clock::Clock;
@@ -34,14 +37,17 @@ use crate::messages::{
     ToSession,
 };
 use crate::transport::{Network, Tls};
+use crate::trouble::Seldom;
 
 mod connection;
+mod counters;
 mod datagram;
 mod effects;
 mod guard;
 mod listen;
 mod local;
 mod outbox;
+mod room;
 mod route;
 mod spans;
 mod stream;
@@ -50,10 +56,12 @@ mod tests;
 mod trace;
 
 use connection::Connections;
+pub use counters::Counters;
 use datagram::Port;
 use guard::Guarded;
 use local::Locals;
 use outbox::Outbox;
+use room::Shaking;
 use route::Routes;
 use spans::Spans;
 
@@ -76,12 +84,34 @@ pub struct Parts {
     pub entropy: Entropy,
     /// Whether the kernel takes and gives datagrams of one place together, where it can. See [`Bundle`](crate::transport::Bundle).
     pub udp_offload: bool,
-    /// Streams that may be open at once on this shard, in both directions.
-    pub max_connections: usize,
+    /// Who may connect, in both directions, and for how long.
+    pub admission: Admission,
 }
 
-/// Connections of a shard unless told otherwise.
-pub const MAX_CONNECTIONS: usize = 65_536;
+/// Who may connect to a shard, and what is waited for.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    /// Room for connections of this shard.
+    pub rules: Rules,
+    /// How many each address has, in all shards.
+    pub tally: Tally,
+    /// How long a message may take from its first byte to its last, and the handshakes of a connection together.
+    pub whole: Duration,
+}
+
+impl Default for Admission {
+    /// 65,536 connections, and no share of an address.
+    fn default() -> Self {
+        Self {
+            rules: Rules {
+                most: 65_536,
+                ..Rules::default()
+            },
+            tally: Tally::default(),
+            whole: Duration::from_secs(10),
+        }
+    }
+}
 
 /// Opens a socket of this shard: a datagram socket for UDP, a listening one for all others. All shards of a node are told the
 /// same address and share it; with port 0 the first one's answer is what the others are told.
@@ -125,61 +155,6 @@ pub struct Shutdown;
 #[rtype(result = "()")]
 pub struct SetAuthentication(pub Arc<Authentication>);
 
-/// What the shell around the core counts; the core has counters of its own.
-#[derive(Clone, Debug, Default, serde::Serialize)]
-pub struct Counters {
-    /// Datagrams received, keep-alives included.
-    pub datagrams_received: u64,
-    /// Datagrams sent.
-    pub datagrams_sent: u64,
-    /// Datagrams dropped because the socket's queue was full.
-    pub datagrams_dropped: u64,
-    /// Datagrams that waited for the kernel and then could not be sent.
-    pub datagrams_lost: u64,
-    /// Times that ICMP said of a datagram that its place can't be reached.
-    pub unreachable: u64,
-    /// Failed sends and receives.
-    pub socket_errors: u64,
-    /// CRLF keep-alives, over UDP and TCP (RFC 5626, 4.4.1).
-    pub keep_alives: u64,
-    /// STUN Binding requests over UDP, answered with the address they came from (RFC 5626, 4.4.2).
-    pub stun_requests: u64,
-    /// Of these, those from places that nothing is sent to: not answered.
-    pub stun_barred: u64,
-    /// Messages received over streams.
-    pub stream_messages: u64,
-    /// Connections that peers opened.
-    pub connections_accepted: u64,
-    /// Connections that we opened.
-    pub connections_opened: u64,
-    /// Connections turned away because there were too many.
-    pub connections_refused: u64,
-    /// Connections closed because the peer did not read what it was sent.
-    pub slow_readers: u64,
-    /// Messages read from connections that we had closed meanwhile: dropped.
-    pub late_frames: u64,
-    /// Streams whose framing was lost.
-    pub framing_errors: u64,
-    /// Messages for connections that are gone.
-    pub connection_gone: u64,
-    /// Messages handed over to other shards.
-    pub handed_over: u64,
-    /// Requests for modules without a living mailbox, answered 503.
-    pub no_module: u64,
-    /// Outcomes and observed requests for modules without a mailbox: dropped.
-    pub undelivered: u64,
-    /// Messages for shards that there are not: dropped.
-    pub no_shard: u64,
-    /// Connections that could not be accepted.
-    pub accept_errors: u64,
-    /// Connections whose TLS or WebSocket handshake failed or took too long.
-    pub handshakes_failed: u64,
-    /// Manager messages of types that no module has claimed.
-    pub unclaimed_manager: u64,
-    /// Panics of the core that the guard caught.
-    pub panics: u64,
-}
-
 /// The Endpoint actor of one shard.
 pub struct Endpoint {
     core: Guarded,
@@ -197,6 +172,13 @@ pub struct Endpoint {
     listeners: Vec<listen::Accepting>,
     locals: Locals,
     connections: Connections,
+    /// Those that shake hands.
+    shaking: FxHashMap<ConnectionId, Shaking>,
+    /// How long they may.
+    handshake: Duration,
+    /// What is said of those who are turned away, and of those who go for others.
+    refused: Seldom,
+    displaced: Seldom,
     routes: Routes,
     spans: Spans,
     counters: Counters,
@@ -227,13 +209,14 @@ impl Endpoint {
             tls,
             entropy,
             udp_offload,
-            max_connections,
+            admission,
         } = parts;
         let spans = Spans::new(settings.timers.lifetime());
+        let handshake = admission.whole;
         Self {
             shard: settings.shard,
             shards: settings.shards,
-            connections: Connections::new(settings.shard, max_connections),
+            connections: Connections::new(settings.shard, admission),
             core: Guarded::new(settings, modules, entropy),
             clock,
             locals: Locals::new(network.clone()),
@@ -245,6 +228,10 @@ impl Endpoint {
             ports: Vec::new(),
             udp_offload,
             listeners: Vec::new(),
+            shaking: FxHashMap::default(),
+            handshake,
+            refused: Seldom::default(),
+            displaced: Seldom::default(),
             routes: Routes::default(),
             spans,
             counters: Counters::default(),
@@ -320,7 +307,9 @@ impl Endpoint {
 
     /// Firing early costs nothing, and moving the alarm with each message would.
     fn arm(&mut self, ctx: &mut Context<Self>) {
+        let due = self.connections.room.next_due();
         let next = self.core.get().next_wake();
+        let next = next.map_or(due, |next| Some(due.map_or(next, |due| due.min(next))));
         self.alarm.set_at_latest(next, self.clock, ctx);
     }
 }
@@ -336,6 +325,7 @@ impl Actor for Endpoint {
 impl Sleeper for Endpoint {
     fn woken(&mut self, ctx: &mut Context<Self>) {
         self.ask(|core, now, out| core.wake(now, out));
+        self.close_idle();
         self.settle(ctx);
     }
 }
@@ -452,6 +442,7 @@ impl Handler<TakeSnapshot> for Endpoint {
             .map(|(t, addr)| format!("{t}:{addr}"))
             .collect();
         let (server, client) = self.core.get().transactions();
+        let (addresses, most) = self.connections.room.spread();
         let counters = Counters {
             datagrams_lost: self.ports.iter().map(Port::lost).sum(),
             ..self.counters.clone()
@@ -462,6 +453,7 @@ impl Handler<TakeSnapshot> for Endpoint {
             "shard": self.shard,
             "listening": listening,
             "connections": self.connections.len(),
+            "addresses": { "connected": addresses, "most_connections": most },
             "in_flight": self.core.get().in_flight(),
             "transactions": { "server": server, "client": client },
             "counters": { "core": self.core.get().counters(), "transport": counters },

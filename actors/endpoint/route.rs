@@ -25,7 +25,7 @@ pub(super) struct Routes {
     /// Made when the first name comes: most shards of a server never see one.
     resolver: Option<Resolver>,
     locating: BTreeMap<Wanted, Vec<u64>>,
-    connecting: BTreeMap<Peer, Vec<u64>>,
+    connecting: BTreeMap<Peer, Connecting>,
 }
 
 /// The other end of a connection to be: over TLS the host's name counts as well, since the certificate must bear it.
@@ -34,6 +34,12 @@ struct Peer {
     transport: Transport,
     host: String,
     remote: SocketAddr,
+}
+
+/// A connection that is being opened.
+struct Connecting {
+    id: ConnectionId,
+    tickets: Vec<u64>,
 }
 
 #[derive(Message)]
@@ -170,14 +176,17 @@ impl Endpoint {
             remote,
         };
         if let Some(waiting) = self.routes.connecting.get_mut(&peer) {
-            waiting.push(ticket);
+            waiting.tickets.push(ticket);
             return;
         }
-        if self.connections.is_full(self.routes.connecting.len()) {
-            self.counters.connections_refused += 1;
-            return self.tell(vec![ticket], Err("too many connections".to_owned()));
+        let (now, id) = (self.clock.now(), self.connections.next_id());
+        let place = self.connections.room.open(now, id, remote.ip());
+        if let Err(full) = self.given(now, remote, place) {
+            return self.tell(vec![ticket], Err(full.to_string()));
         }
-        self.routes.connecting.insert(peer.clone(), vec![ticket]);
+        let tickets = vec![ticket];
+        let connecting = Connecting { id, tickets };
+        self.routes.connecting.insert(peer.clone(), connecting);
         let (network, tls) = (self.network.clone(), self.tls.clone());
         actix_rt::spawn(connect(network, tls, peer, ctx.address()));
     }
@@ -223,26 +232,29 @@ impl Handler<Connected> for Endpoint {
     type Result = ();
 
     fn handle(&mut self, Connected { peer, result }: Connected, ctx: &mut Context<Self>) {
-        let tickets = self.routes.connecting.remove(&peer).unwrap_or_default();
+        let Some(Connecting { id, tickets }) = self.routes.connecting.remove(&peer) else {
+            return;
+        };
         let remote = peer.remote;
         let way = result.and_then(|stream| {
             let local = stream.local_addr().map_err(|error| error.to_string())?;
             let local = self.locals.reachable(peer.transport, local, remote);
-            let connection = ConnectionId(0);
             let flow = Flow {
                 shard: self.shard,
                 transport: peer.transport,
                 local,
                 remote,
-                connection,
+                connection: id,
             };
             self.counters.connections_opened += 1;
-            let flow = self
-                .connections
-                .open(Wire::Bytes(stream), flow, ctx.address());
-            self.connections.verified(flow.connection, peer.host);
+            let wire = Wire::Bytes(stream, None);
+            self.connections.open(wire, flow, self.clock, ctx.address());
+            self.connections.verified(id, peer.host);
             Ok(flow)
         });
+        if way.is_err() {
+            self.connections.room.leave(id);
+        }
         self.tell(tickets, way);
         self.settle(ctx);
     }

@@ -4,24 +4,29 @@
 //! messages. Both are read and written by the same loops.
 
 use std::cell::Cell;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use actix::prelude::*;
+use actix::prelude::{Addr, Message};
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use rollcall_core::exchange::ConnectionId;
+use rollcall_core::room::{Part, Patience};
 use rollcall_core::sip::{Frame, FramingError};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::timeout;
+use tokio::time::{Sleep, sleep_until, timeout};
 use tokio_util::codec::FramedRead;
 
 use super::Endpoint;
 use super::connection::Gone;
+use crate::clock::Clock;
 use crate::transport::codec::{SipCodec, StreamError};
+use crate::transport::watched::Begun;
 use crate::transport::{Wire, web};
 
 /// Frames given to the actor at once.
@@ -33,10 +38,6 @@ pub(super) const OVERHEAD: usize = 64;
 
 /// Bytes written to a stream at once.
 const STRETCH: usize = 64 * 1024;
-
-/// How long the rest of a message may take to come, once or twice: 64*T1, after which its sender has given it up
-/// (RFC 3261, 17.1.2.2). Whoever connects and says nothing at all for so long has no business here either.
-const UNFINISHED: Duration = Duration::from_secs(32);
 
 /// How long one direction is kept open after the other has ended: for answers that are still owed, and for the peer to
 /// read our last one before unread input of its own makes the kernel reset the connection.
@@ -57,32 +58,43 @@ pub(super) enum InputEnd {
     Ended,
     /// Nobody knows where the next message begins.
     Framing(FramingError),
+    /// A message has begun, and its rest did not come in time.
+    Late,
 }
 
 /// A reading half.
-trait Frames {
-    /// The next frame; none when the peer has ended. Can be asked again after it was dropped unanswered.
-    async fn next_frame(&mut self) -> Option<Result<Frame, StreamError>>;
+trait Frames: Unpin {
+    /// The next frame; none when the peer has ended.
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, StreamError>>>;
 
-    /// Whether a part of a message has come.
-    fn begun(&self) -> bool;
+    /// What has come a part of.
+    fn begun(&self) -> Option<Part>;
 
     /// Reads on without looking, so that the peer gets to read what it is told before the connection closes. False if
     /// it breaks.
     async fn drain(self) -> bool;
 }
 
-impl<R: AsyncRead + Unpin> Frames for FramedRead<R, SipCodec> {
-    async fn next_frame(&mut self) -> Option<Result<Frame, StreamError>> {
-        self.next().await
+/// Bytes that are cut into messages; of TLS with the record that has begun.
+struct ByteFrames<R> {
+    reader: FramedRead<R, SipCodec>,
+    record: Option<Begun>,
+}
+
+impl<R: AsyncRead + Unpin> Frames for ByteFrames<R> {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, StreamError>>> {
+        self.reader.poll_next_unpin(cx)
     }
 
-    fn begun(&self) -> bool {
-        !self.read_buffer().is_empty()
+    fn begun(&self) -> Option<Part> {
+        if !self.reader.read_buffer().is_empty() {
+            return Some(Part::Message);
+        }
+        Some(Part::Record(self.record.as_ref()?.get()?))
     }
 
     async fn drain(self) -> bool {
-        let mut reader = self.into_inner();
+        let mut reader = self.reader.into_inner();
         let mut scratch = [0; 2048];
         loop {
             match reader.read(&mut scratch).await {
@@ -94,27 +106,39 @@ impl<R: AsyncRead + Unpin> Frames for FramedRead<R, SipCodec> {
     }
 }
 
-impl Frames for web::Reader {
-    async fn next_frame(&mut self) -> Option<Result<Frame, StreamError>> {
+/// Messages of a WebSocket, and what has begun of one or of the record below it.
+struct WebFrames {
+    reader: web::Reader,
+    message: Begun,
+    record: Option<Begun>,
+}
+
+impl Frames for WebFrames {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, StreamError>>> {
         loop {
-            match self.next().await? {
-                Ok(item) => {
+            match ready!(self.reader.poll_next_unpin(cx)) {
+                None => return Poll::Ready(None),
+                Some(Ok(item)) => {
                     if let Some(frame) = web::frame(item) {
-                        return Some(Ok(frame));
+                        return Poll::Ready(Some(Ok(frame)));
                     }
                 }
-                Err(error) => return Some(Err(StreamError::Io(web::broken(error)))),
+                Some(Err(error)) => {
+                    return Poll::Ready(Some(Err(StreamError::Io(web::broken(error)))));
+                }
             }
         }
     }
 
-    /// Not known: but no more of it than one message is kept.
-    fn begun(&self) -> bool {
-        false
+    fn begun(&self) -> Option<Part> {
+        if let Some(number) = self.message.get() {
+            return Some(Part::Web(number));
+        }
+        Some(Part::Record(self.record.as_ref()?.get()?))
     }
 
     async fn drain(mut self) -> bool {
-        while let Some(item) = self.next().await {
+        while let Some(item) = self.reader.next().await {
             if item.is_err() {
                 return false;
             }
@@ -194,47 +218,63 @@ impl Messages for web::Writer {
     }
 }
 
+/// What a connection's task is made of, beside the connection itself.
+pub(super) struct Line {
+    pub id: ConnectionId,
+    /// What goes out.
+    pub queue: UnboundedReceiver<Bytes>,
+    /// Bytes of it.
+    pub queued: Rc<Cell<usize>>,
+    /// How long a message may take from its first byte to its last.
+    pub whole: Duration,
+    pub clock: Clock,
+    pub endpoint: Addr<Endpoint>,
+}
+
 /// Runs a connection from its first byte to its last.
-pub(super) async fn serve(
-    wire: Wire,
-    id: ConnectionId,
-    queue: UnboundedReceiver<Bytes>,
-    queued: Rc<Cell<usize>>,
-    endpoint: Addr<Endpoint>,
-) {
+pub(super) async fn serve(wire: Wire, line: Line) {
+    let (id, endpoint) = (line.id, line.endpoint.clone());
     match wire {
-        Wire::Bytes(stream) => {
+        Wire::Bytes(stream, record) => {
             let (reader, writer) = tokio::io::split(stream);
             let reader = FramedRead::new(reader, SipCodec::new());
             let stretch = BytesMut::new();
             both(
-                reader,
+                ByteFrames { reader, record },
                 ByteWriter { writer, stretch },
-                id,
-                queue,
-                &queued,
-                &endpoint,
+                line,
             )
             .await;
         }
-        Wire::Web(socket) => {
+        Wire::Web(socket, message, record) => {
             let (writer, reader) = (*socket).split();
-            both(reader, writer, id, queue, &queued, &endpoint).await;
+            let reader = WebFrames {
+                reader,
+                message,
+                record,
+            };
+            both(reader, writer, line).await;
         }
     }
     endpoint.do_send(Gone(id));
 }
 
-async fn both(
-    reader: impl Frames,
-    writer: impl Messages,
-    id: ConnectionId,
-    queue: UnboundedReceiver<Bytes>,
-    queued: &Cell<usize>,
-    endpoint: &Addr<Endpoint>,
-) {
-    let mut reading = pin!(read(reader, id, endpoint));
-    let mut writing = pin!(write(writer, queue, queued));
+async fn both(reader: impl Frames, writer: impl Messages, line: Line) {
+    let Line {
+        id,
+        queue,
+        queued,
+        whole,
+        clock,
+        endpoint,
+    } = line;
+    let waiting = Waiting {
+        patience: Patience::new(whole),
+        clock,
+        sleep: None,
+    };
+    let mut reading = pin!(read(reader, waiting, id, &endpoint));
+    let mut writing = pin!(write(writer, queue, &queued));
     tokio::select! {
         biased;
         whole = &mut reading => {
@@ -250,23 +290,59 @@ async fn both(
     }
 }
 
-/// Reads until the peer ends. False if the connection is of no more use for writing either.
-async fn read(mut reader: impl Frames, id: ConnectionId, endpoint: &Addr<Endpoint>) -> bool {
-    let mut unfinished = false;
-    let mut heard = false;
-    loop {
-        let next = match timeout(UNFINISHED, reader.next_frame()).await {
-            Ok(next) => next,
-            Err(_) if heard && !reader.begun() => continue,
-            Err(_) if !reader.begun() => return false,
-            // Begun in the stretch before this one: its sender has had its time.
-            Err(_) if unfinished => return false,
-            Err(_) => {
-                unfinished = true;
-                continue;
-            }
+/// Waits for whole messages, and not too long for the rest of one.
+struct Waiting {
+    patience: Patience,
+    clock: Clock,
+    /// Made when something comes in pieces, which most connections never see.
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+/// The rest has not come in time.
+struct Late;
+
+impl Waiting {
+    fn poll<F: Frames>(
+        &mut self,
+        reader: &mut F,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Result<Frame, StreamError>>, Late>> {
+        if let Poll::Ready(next) = reader.poll_frame(cx) {
+            self.patience.whole();
+            return Poll::Ready(Ok(next));
+        }
+        let clock = self.clock;
+        let Some(until) = self.patience.look(reader.begun(), || clock.now()) else {
+            return Poll::Pending;
         };
-        (heard, unfinished) = (true, false);
+        let at = clock.instant(until);
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        if sleep.deadline() != at {
+            sleep.as_mut().reset(at);
+        }
+        sleep.as_mut().poll(cx).map(|()| Err(Late))
+    }
+}
+
+/// Reads until the peer ends. False if the connection is of no more use for writing either.
+async fn read(
+    mut reader: impl Frames,
+    mut waiting: Waiting,
+    id: ConnectionId,
+    endpoint: &Addr<Endpoint>,
+) -> bool {
+    loop {
+        let next = poll_fn(|cx| waiting.poll(&mut reader, cx)).await;
+        let Ok(next) = next else {
+            let input = StreamInput {
+                connection: id,
+                frames: Vec::new(),
+                end: Some(InputEnd::Late),
+            };
+            // It is closed there, or the endpoint is gone.
+            let _ = endpoint.send(input).await;
+            return false;
+        };
         let mut frames = Vec::new();
         let mut end = None;
         let mut broken = false;
@@ -286,7 +362,7 @@ async fn read(mut reader: impl Frames, id: ConnectionId, endpoint: &Addr<Endpoin
             item = if full {
                 None
             } else {
-                reader.next_frame().now_or_never()
+                poll_fn(|cx| reader.poll_frame(cx)).now_or_never()
             };
         }
         let discard = matches!(end, Some(InputEnd::Framing(_)));

@@ -36,6 +36,19 @@ fn table() -> ModuleTable {
         .expect("no conflict")
 }
 
+/// Room for so many connections, of which idle ones go after 30 s; an address may have two thirds of them.
+fn admission(most: usize) -> Admission {
+    Admission {
+        rules: Rules {
+            most,
+            share: (most * 2).div_ceil(3),
+            idle: Some(Duration::from_secs(30)),
+            ..Rules::default()
+        },
+        ..Admission::default()
+    }
+}
+
 async fn world() -> (World, EndpointKit) {
     let world = World::new(1, &["server", "phone", "other"]);
     world
@@ -96,6 +109,7 @@ async fn failure(module: &mut ModuleProbe) -> String {
     }
 }
 
+mod connections;
 mod datagrams;
 mod servers;
 mod streams;

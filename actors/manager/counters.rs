@@ -12,8 +12,10 @@ pub struct Counters(Arc<Counts>);
 pub(super) struct Counts {
     /// Connections that became sessions.
     pub accepted: AtomicU64,
-    /// Connections turned away because there were too many.
+    /// Connections turned away because there were too many, or too many of their address.
     pub turned_away: AtomicU64,
+    /// Connections that had said nothing and were closed so that others got their places.
+    pub displaced: AtomicU64,
     /// Connections that could not be accepted.
     pub accept_errors: AtomicU64,
     pub bytes_read: AtomicU64,

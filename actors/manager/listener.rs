@@ -9,17 +9,19 @@ use std::time::Duration;
 use actix::prelude::*;
 use rollcall_core::manager::session::{Session, Settings};
 use rollcall_core::manager::{Message, to_bytes};
+use rollcall_core::room::Rules;
 use tokio::io::AsyncWriteExt;
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use super::Counters;
+use super::doors::Doors;
 use super::session::{ManagerSession, Parts};
 use crate::clock::Clock;
 use crate::messages::{ManagerIncoming, SessionId};
 use crate::transport::{Listener, Network, Stream};
+use crate::trouble::Seldom;
 
 /// How long to wait when accepting fails, as it does without file descriptors left.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -44,8 +46,9 @@ pub struct Acceptance {
     pub endpoint: Recipient<ManagerIncoming>,
     /// Heartbeat and patience.
     pub settings: Settings,
-    /// Connections at a time; the next one is closed with an `ERROR`.
-    pub connections: usize,
+    /// Connections at a time, and those of an address; the next one gets the place of one that has said nothing, or is closed
+    /// with an `ERROR`.
+    pub rules: Rules,
     /// Their numbers.
     pub ids: SessionIds,
     /// Where they count.
@@ -59,8 +62,7 @@ pub struct Acceptance {
 pub struct ManagerListener {
     addr: SocketAddr,
     task: JoinHandle<()>,
-    places: Arc<Semaphore>,
-    connections: usize,
+    doors: Doors,
     counters: Counters,
 }
 
@@ -73,15 +75,13 @@ impl ManagerListener {
     ) -> io::Result<Self> {
         let listener = network.listen(addr).await?;
         let addr = listener.local_addr()?;
-        let connections = acceptance.connections.clamp(1, Semaphore::MAX_PERMITS);
-        let places = Arc::new(Semaphore::new(connections));
+        let doors = Doors::new(acceptance.rules.clone());
         let counters = acceptance.counters.clone();
-        let task = actix_rt::spawn(accept(listener, acceptance, places.clone()));
+        let task = actix_rt::spawn(accept(listener, acceptance, doors.clone()));
         Ok(Self {
             addr,
             task,
-            places,
-            connections,
+            doors,
             counters,
         })
     }
@@ -93,7 +93,7 @@ impl ManagerListener {
 
     /// How many sessions stand.
     pub fn sessions(&self) -> usize {
-        self.connections - self.places.available_permits()
+        self.doors.taken()
     }
 
     /// A picture of it: its sessions, and what they have counted since it listens.
@@ -109,8 +109,7 @@ impl ManagerListener {
     /// than `limit`.
     pub async fn drain(&self, limit: Duration) -> bool {
         self.task.abort();
-        let all = u32::try_from(self.connections).unwrap_or(u32::MAX);
-        timeout(limit, self.places.acquire_many(all)).await.is_ok()
+        timeout(limit, self.doors.emptied()).await.is_ok()
     }
 }
 
@@ -120,28 +119,42 @@ impl Drop for ManagerListener {
     }
 }
 
-async fn accept(listener: Listener, acceptance: Acceptance, places: Arc<Semaphore>) {
+async fn accept(listener: Listener, acceptance: Acceptance, doors: Doors) {
+    let (mut refusals, mut failures) = (Seldom::default(), Seldom::default());
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
                 acceptance.counters.add(|of| &of.accept_errors, 1);
-                warn!(%error, "a connection could not be accepted");
+                if let Some(times) = failures.again(acceptance.clock.now()) {
+                    warn!(%error, times, "a connection could not be accepted");
+                }
                 sleep(PAUSE).await;
                 continue;
             }
         };
-        let Ok(place) = places.clone().try_acquire_owned() else {
-            acceptance.counters.add(|of| &of.turned_away, 1);
-            warn!(%peer, limit = acceptance.connections, "turned away: too many connections");
-            actix_rt::spawn(turn_away(stream));
-            continue;
+        let (id, clock) = (acceptance.ids.next(), acceptance.clock);
+        let place = match doors.enter(clock.now(), id, peer.ip()) {
+            Ok((place, displaced)) => {
+                acceptance
+                    .counters
+                    .add(|of| &of.displaced, usize::from(displaced));
+                place
+            }
+            Err(full) => {
+                acceptance.counters.add(|of| &of.turned_away, 1);
+                if let Some(times) = refusals.again(clock.now()) {
+                    let limit = acceptance.rules.most;
+                    warn!(%peer, limit, reason = %full, times, "turned away: too many connections");
+                }
+                actix_rt::spawn(turn_away(stream));
+                continue;
+            }
         };
         acceptance.counters.add(|of| &of.accepted, 1);
-        let (id, clock) = (acceptance.ids.next(), acceptance.clock);
         debug!(session = id.0, remote = %peer, "connection accepted");
         let host = peer.ip().to_string();
-        ManagerSession::start(Parts {
+        let session = ManagerSession::start(Parts {
             id,
             stream,
             session: (
@@ -154,6 +167,7 @@ async fn accept(listener: Listener, acceptance: Acceptance, places: Arc<Semaphor
             counters: acceptance.counters.clone(),
             clock,
         });
+        doors.started(id, session);
     }
 }
 

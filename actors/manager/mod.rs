@@ -8,6 +8,7 @@
 //! The protocol is described in docs/manager-protocol.md; its rules are in [`rollcall_core::manager`].
 
 pub mod counters;
+mod doors;
 pub mod hub;
 pub mod journal;
 pub mod link;
@@ -27,6 +28,7 @@ use actix::prelude::*;
 use rollcall_core::endpoint::{ModuleId, Route};
 use rollcall_core::manager::hub::Settings as HubSettings;
 use rollcall_core::manager::session::Settings as SessionSettings;
+use rollcall_core::room::Rules;
 
 use crate::clock::Clock;
 use crate::messages::{Attach, ManagerIncoming};
@@ -49,8 +51,8 @@ pub struct Setup {
     pub state: Option<PathBuf>,
     /// Where peers connect.
     pub listen: SocketAddr,
-    /// Connections at a time.
-    pub connections: usize,
+    /// Connections at a time, and those of an address.
+    pub rules: Rules,
     /// Over what.
     pub network: Network,
     /// The node's clock.
@@ -101,7 +103,7 @@ where
         hub,
         state,
         listen,
-        connections,
+        rules,
         network,
         clock,
     } = setup;
@@ -118,7 +120,7 @@ where
     let acceptance = Acceptance {
         endpoint: endpoint.clone().recipient(),
         settings,
-        connections,
+        rules,
         ids: SessionIds::default(),
         counters: Counters::default(),
         clock,

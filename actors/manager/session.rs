@@ -15,11 +15,11 @@ use bytes::BytesMut;
 use rollcall_core::manager::session::{Effect, End, Resume, Session};
 use rollcall_core::manager::{FrameFinder, Message as Document, Welcome, write};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::sync::OwnedSemaphorePermit;
 use tracing::field::Empty;
 use tracing::{Span, debug, info, info_span, trace};
 
 use super::Counters;
+use super::doors::Place;
 use crate::alarm::{Alarm, Sleeper};
 use crate::clock::Clock;
 use crate::messages::{ManagerIncoming, SessionId, TakeSnapshot, ToSession};
@@ -55,7 +55,7 @@ pub struct Parts {
     /// Who wants to know when it ends.
     pub owner: Option<Recipient<SessionEvent>>,
     /// Its place among the connections allowed, given back at the end.
-    pub place: Option<OwnedSemaphorePermit>,
+    pub place: Option<Place>,
     /// Where it counts.
     pub counters: Counters,
     /// The node's clock.
@@ -72,7 +72,7 @@ pub struct ManagerSession {
     clock: Clock,
     endpoint: Recipient<ManagerIncoming>,
     owner: Option<Recipient<SessionEvent>>,
-    _place: Option<OwnedSemaphorePermit>,
+    place: Option<Place>,
     /// Not here while a read is under way; the input neither.
     reader: Option<ReadHalf<Stream>>,
     input: BytesMut,
@@ -106,7 +106,7 @@ impl ManagerSession {
             clock: parts.clock,
             endpoint: parts.endpoint,
             owner: parts.owner,
-            _place: parts.place,
+            place: parts.place,
             reader: Some(reader),
             input: BytesMut::new(),
             end_of_stream: false,
@@ -180,6 +180,9 @@ impl ManagerSession {
             Document::Welcome(welcome) => Some(welcome.id.as_str()),
             _ => return,
         };
+        if let Some(place) = &self.place {
+            place.greeted();
+        }
         self.span.record("peer", peer);
         info!(parent: &self.span, kind = message.kind(), "greeted");
     }
@@ -201,7 +204,10 @@ impl ManagerSession {
                     self.core
                         .end_of_stream(now, self.finder.is_within(), &mut out);
                 }
-                None => return self.read(ctx),
+                None => {
+                    self.core.looked(now, self.finder.is_within());
+                    return self.read(ctx);
+                }
             }
             self.run(out, ctx);
         }

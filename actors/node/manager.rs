@@ -6,6 +6,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use rollcall_core::endpoint::{ModuleId, ModuleTable, Sharding};
 use rollcall_core::manager::hub;
+use rollcall_core::room::Rules;
 use serde_json::Value;
 
 use super::environment::Environment;
@@ -27,6 +28,18 @@ pub struct ManagerNode {
     running: RunningManager,
     sources: Vec<source::Running>,
     pub(super) stack: Stack,
+}
+
+/// Who may connect. Sessions end by their own rules, so none is idle for too long.
+fn rules(settings: &config::Manager) -> Rules {
+    let limits = &settings.limits;
+    let share = limits.source_connections;
+    Rules {
+        most: limits.connections,
+        share: share.unwrap_or_else(|| limits.connections.div_ceil(4)),
+        loopback: limits.loopback,
+        ..Rules::default()
+    }
 }
 
 impl ManagerNode {
@@ -52,7 +65,7 @@ impl ManagerNode {
             },
             state: settings.state.clone(),
             listen: settings.listen,
-            connections: settings.limits.connections,
+            rules: rules(settings),
             network: environment.network.clone(),
             clock,
         };

@@ -7,6 +7,7 @@ use actix::prelude::*;
 use futures_util::future::join_all;
 use rollcall_core::endpoint::{ModuleId, ModuleTable, Sharding};
 use rollcall_core::registry::{Books, Shares};
+use rollcall_core::room::{Rules, Tally};
 use rollcall_core::{pidf, registry};
 use serde_json::Value;
 
@@ -17,6 +18,7 @@ use super::memory;
 use super::stack::{Plan, Stack};
 use super::{Listening, NodeError};
 use crate::config::{self, Expiry};
+use crate::endpoint::Admission;
 use crate::messages::{Settle, TakeSnapshot};
 use crate::operator::{self, Desk};
 use crate::registry::{Composer, Parts, Registry, claims};
@@ -104,6 +106,27 @@ fn persistence(settings: &config::Server) -> Persistence {
     }
 }
 
+/// Who may connect. Proxies that need no password have no share: they speak for thousands.
+fn admission(settings: &config::Server) -> Admission {
+    let limits = &settings.limits;
+    let mut exempt = limits.shares.exempt.clone();
+    if settings.authenticates() {
+        exempt.extend(&settings.digest.trusted);
+    }
+    Admission {
+        rules: Rules {
+            most: limits.connections,
+            share: limits.share_of_connections(),
+            loopback: limits.shares.loopback,
+            exempt,
+            idle: Some(limits.connection_idle),
+            keeps_opened: false,
+        },
+        tally: Tally::default(),
+        whole: limits.message_time,
+    }
+}
+
 /// How long the registries have at the end to store who knows what.
 const SETTLE_WITHIN: Duration = Duration::from_secs(2);
 
@@ -176,7 +199,7 @@ impl ServerNode {
             server_name: settings.server_name.clone(),
             user_agent: settings.server_name.clone(),
             in_flight: settings.limits.in_flight,
-            connections: settings.limits.connections,
+            admission: admission(settings),
             datagram: settings.limits.datagram,
             egress: Arc::new(settings.egress.clone()),
             udp_offload: settings.udp_offload,

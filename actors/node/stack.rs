@@ -9,13 +9,14 @@ use rollcall_core::digest::{Authentication, Credentials};
 use rollcall_core::egress::Egress;
 use rollcall_core::endpoint::{ModuleId, ModuleTable, Settings};
 use rollcall_core::exchange::Shard;
+use rollcall_core::room::Rules;
 use rollcall_core::transaction;
 use serde_json::Value;
 
 use super::environment::{Environment, Thread};
 use super::{Listening, NodeError};
 use crate::config;
-use crate::endpoint::{self, Endpoint};
+use crate::endpoint::{self, Admission, Endpoint};
 use crate::messages::{Attach, FromModule, TakeSnapshot, ToModule};
 use crate::transport::Tls;
 use crate::watchdog::Watched;
@@ -40,8 +41,8 @@ pub struct Plan {
     pub user_agent: Option<String>,
     /// Unanswered requests of a shard.
     pub in_flight: usize,
-    /// Connections of the node.
-    pub connections: usize,
+    /// Who may connect to the node.
+    pub admission: Admission,
     /// The longest request over UDP; see [`Settings::datagram`].
     pub datagram: Option<usize>,
     /// Where may be sent to.
@@ -74,7 +75,15 @@ impl Plan {
             server_name: None,
             user_agent: Some(concat!("rollcall/", env!("CARGO_PKG_VERSION")).to_owned()),
             in_flight: 4096,
-            connections: 1024,
+            admission: Admission {
+                rules: Rules {
+                    most: 1024,
+                    idle: Some(Duration::from_secs(30)),
+                    keeps_opened: true,
+                    ..Rules::default()
+                },
+                ..Admission::default()
+            },
             datagram: None,
             egress: Arc::default(),
             udp_offload: true,
@@ -82,6 +91,16 @@ impl Plan {
             tls: Tls::default(),
             name_servers: Vec::new(),
         }
+    }
+}
+
+impl Plan {
+    /// The kernel spreads connections evenly, so each shard has its part of them. Addresses are counted over all shards.
+    fn admission_of_a_shard(&self) -> Admission {
+        let mut admission = self.admission.clone();
+        let most = admission.rules.most.div_ceil(usize::from(self.shards));
+        admission.rules.most = most;
+        admission
     }
 }
 
@@ -130,7 +149,7 @@ impl Stack {
                     tls: plan.tls.clone(),
                     entropy: environment.entropy.fork(),
                     udp_offload: plan.udp_offload,
-                    max_connections: plan.connections.div_ceil(usize::from(plan.shards)),
+                    admission: plan.admission_of_a_shard(),
                 };
                 thread.start(move || Endpoint::new(parts))
             })

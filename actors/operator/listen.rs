@@ -4,21 +4,39 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::{Desk, LONGEST};
 use crate::node::NodeError;
 
-/// Operators at a time; the next one waits.
+/// Operators at a time; the next one gets the place of one that asks nothing, or waits.
 const OPERATORS: usize = 8;
 
 /// A connection on which nothing is asked for this long is closed.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a request may take from its first byte to its last.
+const WHOLE: Duration = Duration::from_secs(10);
+
+/// One operator's connection.
+struct Served {
+    task: JoinHandle<()>,
+    /// It is being answered.
+    busy: Arc<AtomicBool>,
+}
+
+impl Served {
+    fn is_idle(&self) -> bool {
+        !self.busy.load(Ordering::Relaxed)
+    }
+}
 
 /// An open socket. Dropping it closes and removes it.
 #[derive(Debug)]
@@ -44,18 +62,29 @@ pub fn listen(path: PathBuf, desk: Desk) -> Result<Listener, NodeError> {
     })?;
     let places = Arc::new(Semaphore::new(OPERATORS));
     let task = actix_rt::spawn(async move {
+        let mut served: Vec<Served> = Vec::new();
         loop {
-            let Ok(place) = places.clone().acquire_owned().await else {
-                return;
-            };
             match socket.accept().await {
                 Ok((stream, _)) => {
+                    served.retain(|one| !one.task.is_finished());
+                    // The first one is the oldest.
+                    if places.available_permits() == 0
+                        && let Some(idle) = served.iter().position(Served::is_idle)
+                    {
+                        served.remove(idle).task.abort();
+                    }
+                    let Ok(place) = places.clone().acquire_owned().await else {
+                        return;
+                    };
                     let desk = desk.clone();
-                    actix_rt::spawn(async move {
+                    let busy = Arc::new(AtomicBool::new(false));
+                    let own = Arc::clone(&busy);
+                    let task = actix_rt::spawn(async move {
                         // An operator who goes away in the middle is no concern of the server's.
-                        let _ = serve(stream, &desk).await;
+                        let _ = serve(stream, &desk, &own).await;
                         drop(place);
                     });
+                    served.push(Served { task, busy });
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the operator's socket takes no connection");
@@ -92,15 +121,24 @@ fn open(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Answers line by line, until the peer is done, silent for too long, or says too much at once.
-async fn serve(stream: UnixStream, desk: &Desk) -> io::Result<()> {
+async fn serve(stream: UnixStream, desk: &Desk, busy: &AtomicBool) -> io::Result<()> {
     let (reading, mut writing) = stream.into_split();
     let mut reading = BufReader::new(reading);
     let mut line = Vec::new();
     loop {
         line.clear();
+        // Nothing at all for a while, or nothing more.
+        match timeout(PATIENCE, reading.fill_buf()).await {
+            Err(_) => return Ok(()),
+            Ok(filled) => {
+                if filled?.is_empty() {
+                    return Ok(());
+                }
+            }
+        }
         let mut limited = (&mut reading).take(LONGEST as u64);
         let read = limited.read_until(b'\n', &mut line);
-        match tokio::time::timeout(PATIENCE, read).await {
+        match timeout(WHOLE, read).await {
             Err(_) | Ok(Ok(0)) => return Ok(()),
             Ok(read) => read?,
         };
@@ -108,7 +146,9 @@ async fn serve(stream: UnixStream, desk: &Desk) -> io::Result<()> {
             let sentence = format!("a request has at most {LONGEST} bytes");
             return write(&mut writing, &super::Answer::Error(sentence)).await;
         }
+        busy.store(true, Ordering::Relaxed);
         write(&mut writing, &desk.serve(&line).await).await?;
+        busy.store(false, Ordering::Relaxed);
     }
 }
 
@@ -118,7 +158,7 @@ async fn write(
 ) -> io::Result<()> {
     let mut line = serde_json::to_vec(answer)?;
     line.push(b'\n');
-    tokio::time::timeout(PATIENCE, to.write_all(&line))
+    timeout(PATIENCE, to.write_all(&line))
         .await
         .map_err(io::Error::from)?
 }

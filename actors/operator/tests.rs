@@ -161,3 +161,21 @@ fn a_line_without_end_is_refused() {
         assert_eq!(said, "{\"error\":\"a request has at most 8192 bytes\"}\n");
     });
 }
+
+#[test]
+fn operators_that_ask_nothing_make_way_for_one_that_asks() {
+    in_real_time(async {
+        use tokio::io::AsyncReadExt;
+        let (_folder, path) = place();
+        let _listener = listen(path.clone(), desk()).expect("a socket");
+        let mut idle = Vec::new();
+        for _ in 0..8 {
+            idle.push(tokio::net::UnixStream::connect(&path).await.expect("it"));
+        }
+        let answer = ask_at(&path, Request::List { presentity: None }).await;
+        assert_eq!(answer.expect("an answer"), Answer::Watchers(Vec::new()));
+        let mut said = String::new();
+        idle[0].read_to_string(&mut said).await.expect("an end");
+        assert_eq!(said, "", "the oldest one is closed");
+    });
+}

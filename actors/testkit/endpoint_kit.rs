@@ -14,7 +14,7 @@ use rollcall_core::time::Timestamp;
 
 use super::{Probe, SessionProbe, SipPeer};
 use crate::clock::Clock;
-use crate::endpoint::{Endpoint, Listen, MAX_CONNECTIONS, Parts};
+use crate::endpoint::{Endpoint, Listen, Parts};
 use crate::messages::{
     Attach, FromModule, ManagerIncoming, ModuleInput, ModuleOutput, SessionId, ToModule,
 };
@@ -68,7 +68,7 @@ impl EndpointKit {
             tls: crate::transport::Tls::default(),
             entropy,
             udp_offload: true,
-            max_connections: MAX_CONNECTIONS,
+            admission: Default::default(),
         };
         let endpoint = Endpoint::new(parts).start();
         let mut modules = BTreeMap::new();

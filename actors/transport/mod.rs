@@ -18,6 +18,7 @@ mod merged;
 pub mod pool;
 mod real;
 pub mod tls;
+pub mod watched;
 pub mod web;
 
 pub use bundle::Bundle;
@@ -55,10 +56,10 @@ pub type Stream = Box<dyn Duplex>;
 
 /// What SIP comes and goes over on a connection.
 pub enum Wire {
-    /// A stream of bytes: TCP, or TLS over it.
-    Bytes(Stream),
-    /// Whole messages: a WebSocket.
-    Web(Box<web::WebSocket>),
+    /// A stream of bytes: TCP, or TLS over it, with the record that has begun.
+    Bytes(Stream, Option<watched::Begun>),
+    /// Whole messages: a WebSocket, with what has begun of a message, and of a record if it is over TLS.
+    Web(Box<web::WebSocket>, watched::Begun, Option<watched::Begun>),
 }
 
 impl Network {

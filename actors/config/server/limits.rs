@@ -1,10 +1,12 @@
 //! Bounds on what peers can make a server keep or do.
 
+use std::time::Duration;
+
 use rollcall_core::registry::Shares;
 
 use super::shares::shares;
 use crate::config::Section;
-use crate::config::kind::{Optional, Whole};
+use crate::config::kind::{Optional, Span, Whole};
 use crate::config::size::Size;
 
 /// Bounds on what peers can make a server keep or do.
@@ -26,15 +28,27 @@ pub struct ServerLimits {
     pub subscriptions: usize,
     /// Requests of a shard that are not answered yet; over it 503 with Retry-After.
     pub in_flight: usize,
-    /// TCP connections.
+    /// TCP, TLS and WebSocket connections.
     pub connections: usize,
+    /// How long one may be of no use.
+    pub connection_idle: Duration,
+    /// How long a message, or the handshakes, may take.
+    pub message_time: Duration,
+    /// Connections of one address; a quarter of all when `None`.
+    pub source_connections: Option<usize>,
     /// The longest request over UDP; `None` as the RFC has it.
     pub datagram: Option<usize>,
 }
 
 impl ServerLimits {
+    /// Connections that one address may have.
+    pub fn share_of_connections(&self) -> usize {
+        let share = self.source_connections;
+        share.unwrap_or_else(|| self.connections.div_ceil(4))
+    }
+
     pub(super) fn read(s: &mut Section<'_>) -> Self {
-        Self {
+        let mut is = Self {
             body: s.key(
                 "body",
                 "Bytes of the body of a PUBLISH; more gets 413. Presence documents are a few hundred bytes.",
@@ -86,9 +100,24 @@ impl ServerLimits {
             ),
             connections: s.key(
                 "connections",
-                "TCP connections at a time; the next one is closed at once.",
+                "TCP, TLS and WebSocket connections at a time. The next one gets the place of an idle one of the address that has \
+                 most, or is closed at once. Each takes a file descriptor.",
                 Whole(1..=1_000_000),
                 10_000,
+            ),
+            connection_idle: s.key(
+                "connection_idle",
+                "How long a connection stays open without a message when no request waits on it, and no subscription, \
+                 registration or publication was made over it that still lives. Keep-alives alone are no messages.",
+                Span::seconds(1, 86_400),
+                Duration::from_secs(30),
+            ),
+            message_time: s.key(
+                "message_time",
+                "How long a message may take from its first byte to its last, and the TLS and WebSocket handshakes of a \
+                 connection together. Then the connection is closed.",
+                Span::seconds(1, 600),
+                Duration::from_secs(10),
             ),
             datagram: s.key(
                 "datagram",
@@ -101,7 +130,10 @@ impl ServerLimits {
                 },
                 None,
             ),
-            shares: shares(s),
-        }
+            shares: Shares::default(),
+            source_connections: None,
+        };
+        (is.shares, is.source_connections) = shares(s);
+        is
     }
 }

@@ -15,7 +15,7 @@ mod guessing;
 mod limits;
 mod persistence;
 mod places;
-mod shares;
+pub(super) mod shares;
 
 use super::address::{DOMAIN, IP, LISTEN, Listen};
 use super::digest::Digest;

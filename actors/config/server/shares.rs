@@ -6,16 +6,33 @@ use rollcall_core::registry::{Share, Shares};
 
 use crate::config::Section;
 use crate::config::address::IP;
-use crate::config::kind::{List, Truth, Whole};
+use crate::config::kind::{List, Optional, Truth, Whole};
 use crate::config::size::Size;
 
-/// Reads the two sections.
-pub(super) fn shares(s: &mut Section<'_>) -> Shares {
+/// Connections of one address, of a server or a Manager.
+pub(in crate::config) fn connections(s: &mut Section<'_>) -> Option<usize> {
+    s.key(
+        "connections",
+        "Connections at a time; the next one gets the place of an idle one of the same address, or is closed.",
+        Optional {
+            none: "auto",
+            meaning: "a quarter of limits.connections",
+            kind: Whole(1..=1_000_000),
+        },
+        None,
+    )
+}
+
+/// Reads the two sections: the shares, and how many connections an address may have.
+pub(super) fn shares(s: &mut Section<'_>) -> (Shares, Option<usize>) {
     let default = Shares::default();
     let account = s.section("account", |s| share(s, default.account));
-    s.section("source", |s| Shares {
+    s.section("source", |s| {
+        let source = share(s, default.source);
+        let connections = connections(s);
+        let shares = Shares {
         account,
-        source: share(s, default.source),
+        source,
         loopback: s.key(
             "loopback",
             "Whether loopback addresses are bounded too. They are not, so that trying out and measuring need no settings.",
@@ -30,6 +47,8 @@ pub(super) fn shares(s: &mut Section<'_>) -> Shares {
             Vec::<IpAddr>::new(),
         ),
         accounts: default.accounts,
+        };
+        (shares, connections)
     })
 }
 

@@ -138,7 +138,7 @@ fn without_offload_each_datagram_goes_alone() {
             clock: Clock::system(),
             entropy: Entropy::from_number(1),
             udp_offload: false,
-            max_connections: 2,
+            admission: admission(2),
         })
         .start();
         let listen = Listen {

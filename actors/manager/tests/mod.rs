@@ -8,6 +8,7 @@
 //!    | <-------------- ACK 7 - | <---------------------------- ACK 1 -- |
 //! ```
 
+mod doors;
 mod link;
 
 use std::time::Duration;
@@ -16,13 +17,14 @@ use actix::prelude::*;
 use rollcall_core::endpoint::{ModuleTable, Settings, Sharding};
 use rollcall_core::entropy::Entropy;
 use rollcall_core::manager::Presence;
+use rollcall_core::room::Rules;
 use rollcall_core::time::Timestamp;
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
 use super::hub::{FromSource, TakePresences};
 use super::*;
-use crate::endpoint::{Endpoint, MAX_CONNECTIONS, Parts};
+use crate::endpoint::{Endpoint, Parts};
 use crate::messages::TakeSnapshot;
 use crate::testkit::{ManagerPeer, World, in_virtual_time};
 
@@ -44,7 +46,7 @@ async fn start(network: Network, change: impl FnOnce(&mut Setup)) -> RunningMana
         clock: clock(),
         entropy: Entropy::from_number(1),
         udp_offload: true,
-        max_connections: MAX_CONNECTIONS,
+        admission: Default::default(),
     };
     let endpoint = Endpoint::new(parts).start();
     let mut setup = Setup {
@@ -52,7 +54,10 @@ async fn start(network: Network, change: impl FnOnce(&mut Setup)) -> RunningMana
         hub: HubSettings::new("m", "r1"),
         state: None,
         listen: "0.0.0.0:7000".parse().expect("an address"),
-        connections: 10,
+        rules: Rules {
+            most: 10,
+            ..Rules::default()
+        },
         network,
         clock: clock(),
     };
@@ -332,7 +337,7 @@ fn who_does_not_say_hello_is_let_go() {
 #[test]
 fn one_connection_too_many_is_turned_away_until_another_goes() {
     in_virtual_time(async {
-        let bench = Bench::with(|setup| setup.connections = 1).await;
+        let bench = Bench::with(|setup| setup.rules.most = 1).await;
         let mut first = bench.client().await;
         let mut second = bench.peer().await;
         assert!(

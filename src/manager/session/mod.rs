@@ -37,6 +37,8 @@ pub struct Settings {
     pub heartbeat: Duration,
     /// How long a peer may take for its hello, or its answer to ours.
     pub greeting: Duration,
+    /// How long a document may take from its first byte to its last.
+    pub document: Duration,
 }
 
 impl Default for Settings {
@@ -44,6 +46,7 @@ impl Default for Settings {
         Self {
             heartbeat: Duration::from_secs(30),
             greeting: Duration::from_secs(10),
+            document: Duration::from_secs(10),
         }
     }
 }
@@ -77,6 +80,9 @@ pub enum End {
     /// No hello, or no answer to it, in time.
     #[error("no hello within {0:?}")]
     NoGreeting(Duration),
+    /// A document has begun, and its rest did not come in time.
+    #[error("a document was not whole within {0:?}")]
+    Unfinished(Duration),
     /// Nothing heard for three heartbeats.
     #[error("nothing heard for {0:?}")]
     Silence(Duration),
@@ -93,7 +99,7 @@ impl End {
     fn farewell(&self) -> Option<Message> {
         match self {
             Self::Bye(_) => Some(Message::Bye(None)),
-            Self::NoGreeting(_) | Self::Silence(_) | Self::Framing(_) => {
+            Self::NoGreeting(_) | Self::Unfinished(_) | Self::Silence(_) | Self::Framing(_) => {
                 Some(Message::Error(self.to_string()))
             }
             Self::Closed | Self::Ours | Self::Broken(_) => None,
@@ -138,6 +144,8 @@ pub struct Session {
     /// When the peer was heard last; the time that we did not read for want of credit is not counted as silence.
     heard: Timestamp,
     ping_at: Timestamp,
+    /// By when a document that has begun must be whole.
+    whole_by: Option<Timestamp>,
 }
 
 impl Session {
@@ -181,6 +189,7 @@ impl Session {
             credit: 0,
             heard: now,
             ping_at: now + settings.heartbeat,
+            whole_by: None,
             settings,
         }
     }
@@ -211,6 +220,7 @@ impl Session {
     pub fn credit(&mut self, now: Timestamp, more: usize) {
         if self.credit == 0 {
             self.heard = now;
+            self.whole_by = None;
         }
         self.credit = self.credit.saturating_add(more);
     }
@@ -221,6 +231,7 @@ impl Session {
             return;
         }
         self.heard = now;
+        self.whole_by = None;
         match frame {
             Frame::Document(document) => match read(&document, now) {
                 Ok(message) => self.message(now, message, out),
@@ -236,6 +247,12 @@ impl Session {
             Frame::Malformed(error) => out.push(Effect::Write(Message::Error(error.to_string()))),
             Frame::Lost(error) => self.end(End::Framing(error), out),
         }
+    }
+
+    /// All that has come is looked at; `within` if it ends in a document. The first byte says by when that must be whole, and
+    /// further ones change nothing.
+    pub fn looked(&mut self, now: Timestamp, within: bool) {
+        self.whole_by = within.then(|| self.whole_by.unwrap_or(now + self.settings.document));
     }
 
     fn message(&mut self, now: Timestamp, message: Message, out: &mut Vec<Effect>) {
@@ -397,10 +414,14 @@ impl Session {
 
     /// When the session wants to be woken.
     pub fn next_wake(&self) -> Option<Timestamp> {
+        let whole_by = self.whole_by.unwrap_or(Timestamp::from_millis(u64::MAX));
         match self.phase {
             Phase::Greeting { until } | Phase::Leaving { until } => Some(until),
             Phase::Open { .. } if self.credit == 0 => Some(self.ping_at),
-            Phase::Open { .. } => Some(self.ping_at.min(self.heard + self.silence())),
+            Phase::Open { .. } => {
+                let silent = self.heard + self.silence();
+                Some(self.ping_at.min(silent).min(whole_by))
+            }
             Phase::Ended => None,
         }
     }
@@ -414,6 +435,9 @@ impl Session {
             Phase::Leaving { until } if now >= until => self.end(End::Closed, out),
             Phase::Open { .. } if self.credit > 0 && now >= self.heard + self.silence() => {
                 self.end(End::Silence(self.silence()), out);
+            }
+            Phase::Open { .. } if self.credit > 0 && self.whole_by.is_some_and(|by| now >= by) => {
+                self.end(End::Unfinished(self.settings.document), out);
             }
             Phase::Open { .. } if now >= self.ping_at => {
                 self.ping_at = now + self.settings.heartbeat;

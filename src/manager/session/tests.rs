@@ -246,6 +246,29 @@ fn a_hello_must_come_within_ten_seconds() {
 }
 
 #[test]
+fn a_document_must_be_whole_within_ten_seconds_of_its_first_byte() {
+    let mut bench = Bench::greeted(Message::PresenceClient(hello("pc")));
+    bench.session.looked(at(3), true);
+    bench.session.looked(at(9), true);
+    assert_eq!(bench.session.next_wake(), Some(at(13)));
+    // It is whole, and the next one begins.
+    bench.now = at(12);
+    bench.hear(&Message::Pong);
+    bench.session.looked(at(12), false);
+    assert_eq!(bench.session.next_wake(), Some(at(30)));
+    bench.session.looked(at(14), true);
+    // While nothing is read its time does not run.
+    let mut idle = bench.session.clone();
+    idle.credit = 0;
+    assert_eq!(idle.next_wake(), Some(at(30)));
+    let (seconds, effects) = bench.wake();
+    assert_eq!(seconds, 24);
+    let end = End::Unfinished(Duration::from_secs(10));
+    assert_eq!(effects[0], error("a document was not whole within 10s"));
+    assert_eq!(effects.last(), Some(&Effect::End(end)));
+}
+
+#[test]
 fn pings_go_out_and_silence_of_three_heartbeats_ends_the_session() {
     let mut bench = Bench::greeted(Message::PresenceClient(hello("pc")));
     assert_eq!(bench.wake(), (30, vec![Effect::Write(Message::Ping)]));

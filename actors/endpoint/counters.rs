@@ -11,6 +11,8 @@ pub struct Counters {
     pub datagrams_dropped: u64,
     /// Datagrams that waited for the kernel and then could not be sent.
     pub datagrams_lost: u64,
+    /// Datagrams that the kernel dropped because the socket's receive buffer was full, on Linux.
+    pub datagrams_overflowed: u64,
     /// Times that ICMP said of a datagram that its place can't be reached.
     pub unreachable: u64,
     /// Failed sends and receives.

@@ -144,6 +144,11 @@ impl Port {
         self.lost.get()
     }
 
+    /// How many datagrams the kernel dropped because its buffer was full.
+    pub fn overflowed(&self) -> u64 {
+        self.socket.overflowed()
+    }
+
     /// Reads no more. What waits to be sent is still sent.
     pub fn close(&self) {
         self.reader.abort();
@@ -239,6 +244,7 @@ impl Handler<Datagrams> for Endpoint {
             return;
         };
         let now = self.clock.now();
+        self.look_for_overflow(now, batch.len() >= BATCH);
         for (bytes, remote) in batch {
             if is_keep_alive(&bytes) {
                 self.counters.keep_alives += 1;

@@ -47,6 +47,7 @@ mod guard;
 mod listen;
 mod local;
 mod outbox;
+mod overflow;
 mod room;
 mod route;
 mod spans;
@@ -61,6 +62,7 @@ use datagram::Port;
 use guard::Guarded;
 use local::Locals;
 use outbox::Outbox;
+use overflow::Overflow;
 use room::Shaking;
 use route::Routes;
 use spans::Spans;
@@ -186,6 +188,7 @@ pub struct Endpoint {
     effects: Vec<Effect>,
     /// Datagrams that go out then.
     outbox: Outbox,
+    overflow: Overflow,
     /// What goes to each module instance when the message at hand is done.
     to_modules: Vec<(Origin, Vec<ModuleInput>)>,
     /// Connections whose end the modules learn then.
@@ -237,6 +240,7 @@ impl Endpoint {
             counters: Counters::default(),
             effects: Vec::new(),
             outbox: Outbox::default(),
+            overflow: Overflow::default(),
             to_modules: Vec::new(),
             closed: Vec::new(),
             to_shards: BTreeMap::new(),
@@ -445,6 +449,7 @@ impl Handler<TakeSnapshot> for Endpoint {
         let (addresses, most) = self.connections.room.spread();
         let counters = Counters {
             datagrams_lost: self.ports.iter().map(Port::lost).sum(),
+            datagrams_overflowed: self.ports.iter().map(Port::overflowed).sum(),
             ..self.counters.clone()
         };
         MessageResult(serde_json::json!({

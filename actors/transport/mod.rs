@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 pub mod bundle;
 pub mod codec;
+mod dropped;
 mod icmp;
 pub mod memory;
 mod merged;
@@ -281,6 +282,14 @@ impl Datagram {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable().await?,
                 result => return result,
             }
+        }
+    }
+
+    /// How many datagrams the kernel dropped because the receive buffer was full, where it tells; a memory network drops none here.
+    pub fn overflowed(&self) -> u64 {
+        match &self.0 {
+            AnyDatagram::Real(socket) => socket.overflowed(),
+            AnyDatagram::Memory(_) => 0,
         }
     }
 

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use super::merged::{self, Merged, Room};
 use super::pool::{MAX_DATAGRAM, Pool};
-use super::{Bundle, Duplex, bundle, icmp};
+use super::{Bundle, Duplex, bundle, dropped, icmp};
 
 /// What we ask of the kernel for bursts of datagrams; it gives what `net.core.rmem_max` allows.
 const RECEIVE_BUFFER: usize = 4 << 20;
@@ -141,6 +141,11 @@ impl RealDatagram {
 
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
+    }
+
+    /// How many datagrams the kernel dropped because the buffer was full; those of a bundle count as one.
+    pub fn overflowed(&self) -> u64 {
+        dropped::count(&self.socket)
     }
 
     /// Does something, and does it again if it failed for what an earlier datagram has met: errors of ICMP come up in

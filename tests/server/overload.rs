@@ -223,3 +223,40 @@ fn a_low_limit_of_descriptors_is_raised_or_told() {
         line.contains("the system allows 1000 file descriptors")
     });
 }
+
+#[test]
+fn datagrams_that_the_kernel_drops_are_told_and_counted() {
+    let server = Server::with(1, "");
+    let (mut crowd, mut peer) = (server.by_udp(), server.by_udp());
+    // More than its buffer holds, which is 8 MiB with what the kernel needs itself, while it sleeps.
+    let filler = format!("X-Filler: {}\n", "x".repeat(1000));
+    let request = crowd.request("OPTIONS", BOB, &filler, "");
+    server.process.signal("STOP");
+    for _ in 0..20_000 {
+        crowd.send(&request);
+    }
+    server.process.signal("CONT");
+    for wanted in [
+        "the kernel drops datagrams",
+        "no more datagrams are dropped",
+    ] {
+        let limit = Instant::now() + Duration::from_secs(30);
+        let is_told = || {
+            server
+                .process
+                .lines()
+                .iter()
+                .any(|line| line.contains(wanted))
+        };
+        while !is_told() {
+            assert!(Instant::now() < limit, "not told: {wanted}");
+            assert_eq!(code(&peer.ask("OPTIONS", BOB, "", "")), 200);
+        }
+    }
+    let counters = server.counters();
+    let dropped = counters["endpoint.transport.datagrams_overflowed"];
+    let received = counters["endpoint.transport.datagrams_received"];
+    assert!(dropped > 5_000 && dropped < 20_000, "{dropped}");
+    assert!(received + dropped > 20_000, "{received} and {dropped}");
+    server.assert_well();
+}

@@ -17,7 +17,7 @@ use rollcall::node::Simulated;
 use rollcall::simulate::{self, Options, Sabotage, Seeds, Summary, Tally};
 
 /// How many worlds must hold.
-const WORLDS: u64 = 250;
+const WORLDS: u64 = 500;
 
 /// Short crashes, and many, so that they hit what is under way.
 const HEAVY: &str = r#"

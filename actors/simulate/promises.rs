@@ -187,6 +187,9 @@ impl Promises {
                         // Carried out, maybe, and not answered.
                         self.unbind(message);
                     }
+                    if *method == Method::Subscribe && message.expires() == Ok(Some(0)) {
+                        self.unsubscribe(message);
+                    }
                     self.requests
                         .entry(branch.into_owned())
                         .or_insert_with(|| Request {
@@ -349,6 +352,15 @@ impl Promises {
         }
         dialog.until = Some(until);
         self.prove(at, Proof::Subscription(id.0, id.1), ledger);
+    }
+
+    /// The end of a subscription is asked for: carried out, maybe, and not answered.
+    fn unsubscribe(&mut self, message: &Message) {
+        if let (Some(tag), Ok(call_id)) = (message.to_tag(), message.call_id())
+            && let Some(dialog) = self.dialogs.get_mut(&(call_id.to_owned(), tag))
+        {
+            dialog.until = None;
+        }
     }
 
     /// 481: the subscription must have ended.

@@ -49,6 +49,22 @@ fn admission(most: usize) -> Admission {
     }
 }
 
+/// An endpoint at the host "server", without a listener.
+fn endpoint(world: &World, udp_offload: bool, admission: Admission) -> Addr<Endpoint> {
+    Endpoint::new(Parts {
+        tls: Default::default(),
+        settings: Settings::default(),
+        modules: table(),
+        network: world.network("server"),
+        name_servers: Vec::new(),
+        clock: Clock::system(),
+        entropy: Entropy::from_number(1),
+        udp_offload,
+        admission,
+    })
+    .start()
+}
+
 async fn world() -> (World, EndpointKit) {
     let world = World::new(1, &["server", "phone", "other"]);
     world

@@ -9,18 +9,7 @@ async fn served(
     world: &World,
     admission: Admission,
 ) -> (Addr<Endpoint>, SocketAddr, Probe<ToModule>) {
-    let endpoint = Endpoint::new(Parts {
-        tls: Default::default(),
-        settings: Settings::default(),
-        modules: table(),
-        network: world.network("server"),
-        name_servers: Vec::new(),
-        clock: Clock::system(),
-        entropy: Entropy::from_number(1),
-        udp_offload: true,
-        admission,
-    })
-    .start();
+    let endpoint = endpoint(world, true, admission);
     let module = Probe::<ToModule>::start();
     endpoint.do_send(Attach {
         module: ECHO,

@@ -129,18 +129,7 @@ fn what_can_not_be_sent_ends_each_of_its_requests() {
 fn without_offload_each_datagram_goes_alone() {
     in_virtual_time(async {
         let world = World::new(1, &["server", "phone"]);
-        let endpoint = Endpoint::new(Parts {
-            tls: Default::default(),
-            settings: Settings::default(),
-            modules: table(),
-            network: world.network("server"),
-            name_servers: Vec::new(),
-            clock: Clock::system(),
-            entropy: Entropy::from_number(1),
-            udp_offload: false,
-            admission: admission(2),
-        })
-        .start();
+        let endpoint = endpoint(&world, false, admission(2));
         let listen = Listen {
             transport: Transport::Udp,
             addr: world.addr("server", 5060),

@@ -151,24 +151,17 @@ fn a_peer_that_asks_for_keep_alives_and_reads_none_loses_its_connection() {
 fn connections_that_are_being_opened_count_as_well() {
     in_virtual_time(async {
         let world = World::new(1, &["server", "far"]);
-        let endpoint = Endpoint::new(Parts {
-            tls: Default::default(),
-            settings: Settings::default(),
-            modules: table(),
-            network: world.network("server"),
-            name_servers: Vec::new(),
-            clock: Clock::system(),
-            entropy: Entropy::from_number(1),
-            udp_offload: true,
-            admission: Admission {
+        let endpoint = endpoint(
+            &world,
+            true,
+            Admission {
                 rules: Rules {
                     most: 2,
                     ..Rules::default()
                 },
                 ..Admission::default()
             },
-        })
-        .start();
+        );
         world.partition("server", "far");
         let mut module = Probe::<ToModule>::start();
         endpoint.do_send(Attach {

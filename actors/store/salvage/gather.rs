@@ -4,47 +4,41 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use rollcall_core::registry::{Record, describe};
+use rollcall_core::registry::describe;
 
-use super::merge::{Later, Latest, Merged};
+use super::merge::{Later, Merged};
 use super::walk::{Piece, walk};
-use super::{Damage, Finding, Progress, Step, Torn, Unreadable};
+use super::{Damage, Finding, Progress, Step, Torn};
 use crate::store::StoreError;
 use crate::store::engine::FORMAT;
 use crate::store::journal::{Batch, Journal};
 use crate::store::preflight::{VERSION, VERSION_FILE};
-use crate::store::proof::{Found, Mark, Proof, Tally, hash};
+use crate::store::proof::{Found, Mark, Proof, Tally};
 use crate::store::table::Gap;
 use crate::store::tables::{self, Keyspace};
-use crate::store::value::decode;
-
-/// Names of records that are told of one damage.
-const NAMED: usize = 50;
-/// Openings that may have been counted without our knowing, when nothing sure says how often it was opened.
-const UNSEEN: u64 = 64;
 
 const UNREAD: &str = "groups of changes can't be read";
 
 /// Records: keys and values.
-type Records = Vec<(Vec<u8>, Vec<u8>)>;
+pub(super) type Records = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// What is known of a folder while it is read.
-struct Gathering<'a> {
+pub(super) struct Gathering<'a> {
     folder: &'a Path,
     progress: Progress<'a>,
-    finding: Finding,
-    merged: Merged,
-    mark: Option<Mark>,
+    pub(super) finding: Finding,
+    pub(super) merged: Merged,
+    pub(super) mark: Option<Mark>,
     /// Numbers of groups, and of their writes.
-    groups: Vec<(u64, u64)>,
+    pub(super) groups: Vec<(u64, u64)>,
     last_seqno: u64,
-    tally: Option<Tally>,
+    pub(super) tally: Option<Tally>,
     /// The tables are all there, with all their blocks.
-    tables: bool,
+    pub(super) tables: bool,
     /// Parts of tables that can't be read.
-    gaps: Vec<Gap>,
+    pub(super) gaps: Vec<Gap>,
     /// What stood in groups that can't be read: key and number of the write, and the place of the damage.
-    touched: Vec<(usize, Vec<u8>, u64)>,
+    pub(super) touched: Vec<(usize, Vec<u8>, u64)>,
     read: (usize, usize),
 }
 
@@ -104,7 +98,12 @@ pub(super) fn gather(
 }
 
 impl Gathering<'_> {
-    fn damage(&mut self, file: &str, place: Option<(usize, usize)>, what: impl Into<String>) {
+    pub(super) fn damage(
+        &mut self,
+        file: &str,
+        place: Option<(usize, usize)>,
+        what: impl Into<String>,
+    ) {
         self.finding.damages.push(Damage {
             file: file.to_owned(),
             offset: place.map(|(start, _)| start as u64),
@@ -339,155 +338,14 @@ impl Gathering<'_> {
             self.finding.missing.push((before + 1, acknowledged));
             // What stands at the end is what is left of them.
             if let Some(torn) = self.finding.torn.take() {
-                self.finding.damages.push(Damage {
-                    file: torn.file,
-                    offset: Some(torn.offset),
-                    bytes: Some(torn.bytes),
-                    what: UNREAD.to_owned(),
-                    records: Vec::new(),
-                });
+                let (start, bytes) = (torn.offset as usize, torn.bytes as usize);
+                self.damage(&torn.file, Some((start, start + bytes)), UNREAD);
             }
         }
         // Of an unfinished write nobody was told.
         let damages = self.finding.damages.len();
         self.touched.retain(|(place, _, _)| *place < damages);
     }
-
-    /// What the records are worth.
-    fn judge(&mut self) -> Records {
-        let mut found = Tally::default();
-        let mut hashes = Vec::new();
-        for (key, latest) in &self.merged.records {
-            if let Some(value) = &latest.value {
-                let hash = hash(key, value);
-                found.add(hash);
-                hashes.push((hash, key));
-            }
-        }
-        let same = |found: Tally, should: Tally| {
-            (found.count, found.digest) == (should.count, should.digest)
-        };
-        let expected = self.tally;
-        self.finding.expected = expected.map(|tally| tally.count);
-        self.finding.proven = expected.is_some_and(|tally| same(found, tally));
-        // One record too much, and without it the tally is right: its removal is what is missing.
-        let extra = expected.filter(|_| !self.finding.proven).and_then(|tally| {
-            let (_, key) = hashes.iter().find(|(hash, _)| {
-                let mut less = found;
-                less.take(*hash);
-                same(less, tally)
-            })?;
-            Some((*key).clone())
-        });
-        if let Some(key) = extra
-            && let Some(Latest {
-                value: Some(value), ..
-            }) = self.merged.records.remove(&key)
-        {
-            self.finding.removed = Some(described(&key, &value));
-            self.finding.proven = true;
-            found.take(hash(&key, &value));
-        }
-        let damaged = !self.finding.damages.is_empty() || !self.finding.missing.is_empty();
-        if let Some(tally) = expected.filter(|_| !self.finding.proven && !damaged) {
-            let what = match found.count == tally.count {
-                true => "records have another content than was stored".to_owned(),
-                false => format!(
-                    "there are {} records where {} were stored",
-                    found.count, tally.count
-                ),
-            };
-            self.damage("keyspaces", None, what);
-        }
-        self.doubt();
-        self.name_touched();
-        self.sort_out()
-    }
-
-    /// Counts what may be older than what was acknowledged.
-    fn doubt(&mut self) {
-        if self.finding.proven {
-            return;
-        }
-        let behind = |last: u64| self.groups.iter().find(|(sequence, _)| *sequence > last);
-        let hole = self.finding.missing.iter();
-        let hole = hole.map(|(_, last)| behind(*last).map_or(u64::MAX, |(_, seqno)| *seqno));
-        let hole = hole.max().unwrap_or(0);
-        let unsure = self.merged.records.iter().filter(|(key, latest)| {
-            let gap = self.gaps.iter().any(|gap| gap.may_hold(key));
-            let tables = latest.table && !self.tables;
-            latest.value.is_some() && (latest.seqno < hole || gap || tables)
-        });
-        self.finding.doubtful = unsure.count() as u64;
-    }
-
-    /// Names what stood in groups that can't be read, and was not written again.
-    fn name_touched(&mut self) {
-        for (place, key, seqno) in std::mem::take(&mut self.touched) {
-            let latest = self.merged.records.get(&key);
-            if latest.is_some_and(|latest| latest.seqno > seqno) || self.finding.proven {
-                continue;
-            }
-            let value = latest.and_then(|latest| latest.value.as_deref());
-            let name = described(&key, value.unwrap_or_default());
-            if let Some(damage) = self.finding.damages.get_mut(place)
-                && damage.records.len() < NAMED
-                && !matches!(&key[..], b"format" | b"epoch")
-            {
-                damage.records.push(name);
-            }
-        }
-    }
-
-    /// Those that can be understood, counted by kind.
-    fn sort_out(&mut self) -> Records {
-        let mut records = Vec::new();
-        for (key, latest) in std::mem::take(&mut self.merged.records) {
-            let Some(value) = latest.value else { continue };
-            let counts = &mut self.finding.records;
-            let count = match decode(&value) {
-                Ok((_, Record::Publication(_))) => &mut counts.publications,
-                Ok((_, Record::Subscription(_))) => &mut counts.subscriptions,
-                Ok((_, Record::Binding(_))) => &mut counts.bindings,
-                Ok((_, Record::Watcher(_))) => &mut counts.watchers,
-                Ok((_, Record::Settled(_))) => &mut counts.settled,
-                Err(why) => {
-                    self.finding.unreadable.push(Unreadable {
-                        record: described(&key, &value),
-                        why: why.to_string(),
-                    });
-                    continue;
-                }
-            };
-            *count += 1;
-            records.push((key, value));
-        }
-        records
-    }
-
-    /// How often it was opened: at least so often that no entity-tag comes twice.
-    fn epoch(&self, records: &Records) -> u64 {
-        let stored = self.merged.epoch();
-        if let Some(mark) = self.mark {
-            return stored.max(mark.epoch);
-        }
-        if self.finding.damages.is_empty() && self.finding.missing.is_empty() {
-            return stored;
-        }
-        let told = records
-            .iter()
-            .filter_map(|(_, value)| match decode(value).ok()?.1 {
-                Record::Settled(settled) => Some(settled.order >> 40),
-                Record::Subscription(subscription) => Some(subscription.epoch),
-                _ => None,
-            });
-        stored.max(told.max().unwrap_or(0)) + UNSEEN
-    }
-}
-
-/// A stored record in words.
-fn described(key: &[u8], value: &[u8]) -> String {
-    describe(key, value.get(8..).unwrap_or_default())
 }
 
 fn between(after: Option<&[u8]>, before: Option<&[u8]>) -> String {

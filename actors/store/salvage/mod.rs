@@ -5,6 +5,7 @@
 //! highest number counts, wherever it stands. What the result lacks shows by the tally (docs/adr/0012).
 
 mod gather;
+mod judge;
 mod merge;
 mod repair;
 mod report;
